@@ -1,0 +1,35 @@
+"""adapter-hub: one file that tracks base models and adapters, one command line that works them.
+
+What the command line does is here as calls, imported when they are first used::
+
+    from adapter_hub import Registry, train, generate
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adapter_hub.errors import AdapterHubError as AdapterHubError
+    from adapter_hub.generation.generate import generate as generate
+    from adapter_hub.hookspecs import hookimpl as hookimpl
+    from adapter_hub.registry.store import Registry as Registry
+    from adapter_hub.training.plan import Changes as Changes
+    from adapter_hub.training.train import train as train
+
+_EXPORTS = {
+    "AdapterHubError": "adapter_hub.errors",
+    "Changes": "adapter_hub.training.plan",
+    "Registry": "adapter_hub.registry.store",
+    "generate": "adapter_hub.generation.generate",
+    "hookimpl": "adapter_hub.hookspecs",
+    "train": "adapter_hub.training.train",
+}
+__all__ = ["AdapterHubError", "Changes", "Registry", "generate", "hookimpl", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module 'adapter_hub' has no attribute {name!r}")
+    return getattr(importlib.import_module(_EXPORTS[name]), name)

@@ -1,0 +1,233 @@
+"""The records: Base, Recipe, Adapter, Version, Reference. Plain, typed, no input or output."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from adapter_hub.errors import UnknownNameError, UsageError
+
+NAME_RULE = (
+    "letters, digits, '.', '_' and '-', at most 96 characters, "
+    "starting and ending with a letter or digit"
+)
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
+# Windows opens these as devices in any folder and with any extension.
+_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+
+Schedule = Literal["cosine", "linear", "constant"]
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def check_name(name: str, what: str) -> str:
+    """Return ``name`` if it can name an adapter, base or alias and a folder. Raises UsageError."""
+    if not _NAME.fullmatch(name) or ".." in name or _DEVICES.fullmatch(name):
+        raise UsageError(f"{name!r} cannot name {what}: use {NAME_RULE}.")
+    return name
+
+
+def is_commit(revision: str) -> bool:
+    """Whether ``revision`` is a full 40-digit git commit."""
+    return bool(_COMMIT.fullmatch(revision))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a base comes from: ``hf:OWNER/REPO``, ``path:DIR`` or ``plugin:NAME``."""
+
+    kind: Literal["hf", "path", "plugin"]
+    location: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.location}"
+
+
+def parse_source(text: str) -> Source:
+    """Read a base's source. Raises UsageError."""
+    kind, colon, location = text.partition(":")
+    if not colon or not location or kind not in ("hf", "path", "plugin"):
+        raise UsageError(f"{text!r} is not a source: write hf:OWNER/REPO, path:DIR or plugin:NAME.")
+    if kind == "hf" and not _REPO.fullmatch(location):
+        raise UsageError(f"{text!r} does not name a repository: write hf:OWNER/REPO.")
+    return Source(kind, location)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model, pinned. ``revision`` is a commit for ``hf:``, else a content fingerprint."""
+
+    name: str
+    source: Source
+    revision: str | None = None
+
+
+def _is_endless(value: Any) -> bool:
+    """Whether ``value`` is TOML's ``inf`` or ``nan``."""
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How a recipe trains. The defaults are what a recipe gets that says nothing."""
+
+    epochs: Annotated[float, "passes over the training rows"] = 1.0
+    steps: Annotated[int | None, "optimizer steps; overrides epochs"] = None
+    batch_size: Annotated[int, "rows in one forward pass"] = 8
+    grad_accum: Annotated[int, "forward passes in one optimizer step"] = 1
+    learning_rate: Annotated[float, "peak learning rate of AdamW"] = 5e-4
+    schedule: Annotated[Schedule, "shape of the learning rate after the warm-up"] = "cosine"
+    warmup: Annotated[float, "warm-up: a share of the steps below 1, else a number of steps"] = 0.05
+    weight_decay: Annotated[float, "decoupled weight decay of AdamW"] = 0.0
+    max_grad_norm: Annotated[float, "clip the gradient's norm to this; 0 turns it off"] = 1.0
+    max_length: Annotated[int, "longest row in tokens; at most the base's context"] = 1024
+    train_on: Annotated[Literal["completion", "all"], "which tokens carry loss"] = "completion"
+    dtype: Annotated[DType, "type of the frozen base's weights"] = "auto"
+    seed: Annotated[int, "seed of initialisation, order and dropout"] = 0
+    eval_fraction: Annotated[float | None, "share of the rows held out"] = None
+    on_bad_row: Annotated[Literal["fail", "skip"], "what to do with an unusable row"] = "fail"
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a value out of its range."""
+        for each in dataclasses.fields(self):
+            value = getattr(self, each.name)
+            self._require(each.name, not _is_endless(value), "a finite number")
+        for name in ("epochs", "learning_rate"):
+            self._require(name, getattr(self, name) > 0, "more than 0")
+        for name in ("batch_size", "grad_accum"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("warmup", "weight_decay", "max_grad_norm"):
+            self._require(name, getattr(self, name) >= 0, "at least 0")
+        self._require("max_length", self.max_length >= 2, "at least 2")
+        self._require("steps", self.steps is None or self.steps >= 1, "at least 1")
+        self._require("seed", 0 <= self.seed < 2**63, "from 0 to 2**63 - 1")
+        fraction = self.eval_fraction
+        self._require("eval_fraction", fraction is None or 0 <= fraction < 1, "from 0 to below 1")
+
+    def _require(self, name: str, holds: bool, rule: str) -> None:
+        if not holds:
+            raise UsageError(f"training setting {name} must be {rule}, not {getattr(self, name)}.")
+
+    def given(self) -> dict[str, Any]:
+        """The settings that differ from the defaults, as they stand in registry.toml."""
+        return {
+            each.name: getattr(self, each.name)
+            for each in dataclasses.fields(self)
+            if getattr(self, each.name) != each.default
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What ``train NAME`` does: base + method + options + data + settings."""
+
+    base: str | None = None
+    method: str = "lora"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    data: str | None = None
+    eval_data: str | None = None
+    column_map: Mapping[str, str] = field(default_factory=dict)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One immutable result of training, importing or pulling.
+
+    ``files`` maps names inside the version's folder to ``sha256:…`` digests.
+    """
+
+    number: int
+    created: datetime
+    files: Mapping[str, str]
+    recipe: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    hub: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """A named thing in the registry: a recipe plus its versions."""
+
+    name: str
+    recipe: Recipe
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    aliases: Mapping[str, int] = field(default_factory=dict)
+    versions: Mapping[int, Version] = field(default_factory=dict)
+
+    @property
+    def newest(self) -> Version | None:
+        return self.versions[max(self.versions)] if self.versions else None
+
+    def version(self, selector: str | None) -> Version:
+        """The version named by a number or an alias; the newest for None.
+
+        Raises UnknownNameError.
+        """
+        if not self.versions:
+            raise UnknownNameError(
+                f"adapter {self.name!r} has no version yet.", hint=f"adapter-hub train {self.name}"
+            )
+        if selector is None:
+            return self.versions[max(self.versions)]
+        numbers = {str(number): number for number in self.versions}
+        aliases = {alias: n for alias, n in self.aliases.items() if n in self.versions}
+        number = numbers.get(selector, aliases.get(selector))
+        if number is None:
+            have = ", ".join([*map(str, sorted(self.versions)), *sorted(aliases)])
+            raise UnknownNameError(
+                f"adapter {self.name!r} has no version or alias {selector!r}; it has {have}.",
+                hint=f"adapter-hub show {self.name}",
+            )
+        return self.versions[number]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a user names: an adapter's version, a Hub repository, a folder, or a bare base."""
+
+    kind: Literal["name", "hf", "folder", "base"]
+    target: str
+    selector: str | None = None
+
+    def __str__(self) -> str:
+        prefix = {"hf": "hf:", "base": "base:"}.get(self.kind, "")
+        return f"{prefix}{self.target}" + (f"@{self.selector}" if self.selector else "")
+
+
+def parse_reference(text: str) -> Reference:
+    """Read ``NAME[@VERSION_OR_ALIAS]``, ``hf:OWNER/REPO[@REV]``, ``./folder`` or ``base:NAME``.
+
+    Raises UsageError.
+    """
+    if text.startswith(("./", "../", "/", "~", ".\\", "..\\")) or text in (".", ".."):
+        return Reference("folder", text)
+    kind, colon, rest = text.partition(":")
+    if colon and kind not in ("hf", "base"):
+        raise UsageError(
+            f"{text!r} is not a reference: write NAME, NAME@VERSION, hf:OWNER/REPO or ./folder."
+        )
+    target, at, selector = (rest if colon else text).partition("@")
+    if at and not selector:
+        raise UsageError(f"{text!r} ends in '@' without a version or alias.")
+    if kind == "hf" and colon:
+        if not _REPO.fullmatch(target):
+            raise UsageError(f"{text!r} does not name a repository: write hf:OWNER/REPO[@REV].")
+        return Reference("hf", target, selector or None)
+    if colon:
+        if at:
+            raise UsageError(f"{text!r}: a base has no versions; write base:{target}.")
+        return Reference("base", check_name(target, "a base"))
+    if "/" in target or "\\" in target:
+        raise UsageError(
+            f"{text!r} is not an adapter's name.",
+            hint=f"write ./{text} for a folder or hf:{text} for a repository",
+        )
+    return Reference("name", check_name(target, "an adapter"), selector or None)

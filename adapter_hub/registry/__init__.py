@@ -1,0 +1,1 @@
+"""The registry: find, read and edit ``registry.toml`` and the version folders beside it."""

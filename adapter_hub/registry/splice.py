@@ -1,0 +1,315 @@
+"""Edits of a TOML text that change one place and keep every other byte.
+
+``splice(text, old, new)`` turns a text that means ``old`` into one that means ``new``. It looks
+only at what differs, so comments, unknown keys and hand-made formatting elsewhere survive.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+import tomli
+
+from adapter_hub.errors import RegistryError
+from adapter_hub.registry.scan import Header, Path, Scan
+
+KEY_ORDER = (
+    *("schema", "source", "revision"),
+    *("base", "method", "options", "data", "eval_data", "column_map", "training"),
+    *("description", "tags", "aliases", "versions"),
+    *("created", "recipe", "files", "metrics", "hub"),
+)
+"""The order of keys in a block; keys that are not listed come last, by name."""
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_ESCAPES = {
+    '"': '\\"',
+    "\\": "\\\\",
+    "\b": "\\b",
+    "\t": "\\t",
+    "\n": "\\n",
+    "\f": "\\f",
+    "\r": "\\r",
+}
+
+
+def splice(text: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """``text``, which means ``old``, changed to mean ``new``.
+
+    Raises RegistryError when the place is written in a form that cannot be edited in place, or
+    when the result would not mean exactly ``new``.
+    """
+    newline = "\r\n" if "\r\n" in text[:4096] else "\n"
+    for path, value in _changes((), old, new):
+        text = _apply(Scan(text), path, value, newline)
+    _require_meaning(text, new)
+    return text
+
+
+def rename_entry(text: str, section: str, old: str, new: str) -> str:
+    """Move the block of ``[section.old]`` and its sub-tables to ``[section.new]``, comments and all."""
+    meaning = tomli.loads(text)
+    entries = dict(meaning[section])
+    entries[new] = entries.pop(old)
+    headers = _headers_below(Scan(text), (section, old))
+    if not headers:
+        raise _cannot_edit((section, old), Scan(text))
+    for header in reversed(headers):
+        renamed = f"[{dotted((section, new, *header.path[2:]))}"
+        text = text[: header.start] + renamed + text[header.key_end :]
+    scan = Scan(text)
+    headers = _headers_below(scan, (section, new))
+    if _contiguous(headers):
+        start, end = scan.lead_in(headers[0]), scan.block_end(headers[-1])
+        newline = "\r\n" if "\r\n" in text[:4096] else "\n"
+        text = _insert_block(
+            Scan(text[:start] + text[end:]), (section, new), text[start:end], newline
+        )
+    _require_meaning(text, {**meaning, section: entries})
+    return text
+
+
+def dotted(path: Path) -> str:
+    """A dotted TOML key, quoted where needed."""
+    return ".".join(part if _BARE_KEY.fullmatch(part) else _string(part) for part in path)
+
+
+def format_value(value: Any) -> str:
+    """A value as TOML on one line. Raises TypeError for what TOML cannot say."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(format_value, value)) + "]"
+    if isinstance(value, Mapping):
+        inside = ", ".join(
+            f"{dotted((key,))} = {format_value(item)}" for key, item in value.items()
+        )
+        return f"{{ {inside} }}" if inside else "{}"
+    raise TypeError(f"TOML has no form for {value!r}")
+
+
+def format_block(path: Path, table: Mapping[str, Any], newline: str = "\n") -> str:
+    """A table as ``[path]`` with one key a line, and one block for each of its versions."""
+    keys = [key for key in sorted(table, key=_key_rank) if not _is_block((*path, key), table[key])]
+    lines = [
+        f"[{dotted(path)}]",
+        *(f"{dotted((key,))} = {format_value(table[key])}" for key in keys),
+    ]
+    block = newline.join(lines) + newline
+    for number, version in table.get("versions", {}).items():
+        block += newline + format_block((*path, "versions", number), version, newline)
+    return block
+
+
+def _is_block(path: Path, value: Any) -> bool:
+    """Versions get blocks of their own; everything else stays inline."""
+    return len(path) == 3 and path[2] == "versions" and isinstance(value, Mapping)
+
+
+def _changes(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[Path, Any]]:
+    """What to set (path, value) or remove (path, None), at entry or key level."""
+    found: list[tuple[Path, Any]] = []
+    for key in [*(key for key in old if key not in new), *new]:
+        here = (*path, key)
+        before, after = old.get(key), new.get(key)
+        if before == after and (key in old) == (key in new) and type(before) is type(after):
+            continue
+        if _is_edited_inside(here, key in old) and isinstance(after, Mapping):
+            found += _changes(here, before or {}, after)
+        else:
+            found.append((here, after))
+    return found
+
+
+def _is_edited_inside(path: Path, exists: bool) -> bool:
+    """Sections and ``versions`` always; one entry or one version only when it is there already."""
+    if path[0] not in ("bases", "adapters"):
+        return False
+    depth = len(path)
+    if depth in (1, 3):
+        return depth == 1 or path[2] == "versions"
+    return exists and (depth == 2 or (depth == 4 and path[2] == "versions"))
+
+
+def _apply(scan: Scan, path: Path, value: Any, newline: str) -> str:
+    text = scan.text
+    statement = scan.statement_at.get(path)
+    if value is None:
+        return _remove(scan, path, newline)
+    if statement is not None:
+        return text[: statement.value_start] + format_value(value) + text[statement.value_end :]
+    if _is_table_written_out(scan, path):
+        # A hand-made sub-table or dotted keys: the new value replaces them as one inline table.
+        return _apply(Scan(_remove(scan, path, newline)), path, value, newline)
+    if isinstance(value, Mapping) and (path[-2:-1] == ("versions",) or len(path) == 2):
+        return _insert_block(scan, path, format_block(path, value, newline), newline)
+    return _insert_key(scan, path, value, newline)
+
+
+def _remove(scan: Scan, path: Path, newline: str) -> str:
+    """Drop the statements at or below ``path`` and the blocks of the headers at or below it."""
+    text = scan.text
+    depth = len(path)
+    headers = _headers_below(scan, path)
+    inside = {header.index for header in headers}
+    spans = [(scan.lead_in(header), scan.block_end(header)) for header in headers]
+    spans += [
+        (statement.start, statement.end)
+        for statement in scan.statements
+        if statement.path[:depth] == path and statement.header not in inside
+    ]
+    if not spans:
+        raise _cannot_edit(path, scan)
+    for start, end in sorted(spans, reverse=True):
+        text = text[:start] + text[end:]
+    return text.rstrip("\r\n") + newline if headers and text.strip() else text
+
+
+def _insert_key(scan: Scan, path: Path, value: Any, newline: str) -> str:
+    header = scan.header_at.get(path[:-1])
+    if header is None:
+        raise _cannot_edit(path, scan)
+    position = header.end
+    for statement in scan.statements:
+        if statement.header == header.index and _key_rank(
+            statement.path[len(path) - 1]
+        ) < _key_rank(path[-1]):
+            position = statement.end
+    return _insert(
+        scan.text, position, f"{dotted(path[-1:])} = {format_value(value)}{newline}", newline
+    )
+
+
+def _insert_block(scan: Scan, path: Path, block: str, newline: str) -> str:
+    """Put a block where its name sorts among its siblings, or behind them all."""
+    parent, rank = path[:-1], _sibling_rank(path[-1])
+    siblings = [
+        header
+        for header in scan.headers
+        if header.path[: len(parent)] == parent and len(header.path) >= len(path)
+    ]
+    if not siblings and scan.statement_at.get(parent) is not None:
+        raise _cannot_edit(path, scan)
+    later = next(
+        (header for header in siblings if _sibling_rank(header.path[len(parent)]) > rank), None
+    )
+    if later is not None:
+        position = scan.lead_in(later)
+        return scan.text[:position] + block.rstrip("\r\n") + newline * 2 + scan.text[position:]
+    above = siblings or next(
+        (
+            found
+            for end in range(len(parent), -1, -1)
+            if (found := _headers_below(scan, path[:end]))
+        ),
+        [],
+    )
+    position = scan.block_end(above[-1]) if above else len(scan.text)
+    before = scan.text[:position].rstrip("\r\n")
+    after = scan.text[position:]
+    lead = before + newline * 2 if before else ""
+    return lead + block.rstrip("\r\n") + newline + (newline + after if after else "")
+
+
+def _insert(text: str, position: int, line: str, newline: str) -> str:
+    ended = position == 0 or text[position - 1] == "\n"
+    return text[:position] + ("" if ended else newline) + line + text[position:]
+
+
+def _headers_below(scan: Scan, path: Path) -> list[Header]:
+    return [header for header in scan.headers if header.path[: len(path)] == path]
+
+
+def _is_table_written_out(scan: Scan, path: Path) -> bool:
+    depth = len(path)
+    return any(each.path[:depth] == path for each in scan.headers) or any(
+        each.path[:depth] == path for each in scan.statements
+    )
+
+
+def _contiguous(headers: list[Header]) -> bool:
+    return headers[-1].index - headers[0].index == len(headers) - 1
+
+
+def _key_rank(key: str) -> tuple[int, str]:
+    return (KEY_ORDER.index(key) if key in KEY_ORDER else len(KEY_ORDER), key)
+
+
+def _sibling_rank(key: str) -> tuple[int, str, str]:
+    """Versions sort as numbers, names without case."""
+    return (int(key), "", "") if key.isdecimal() else (-1, key.casefold(), key)
+
+
+def _string(text: str) -> str:
+    escaped = "".join(
+        _ESCAPES.get(char)
+        or (f"\\u{ord(char):04x}" if ord(char) < 0x20 or ord(char) == 0x7F else char)
+        for char in text
+    )
+    return f'"{escaped}"'
+
+
+def _float(value: float) -> str:
+    text = repr(value)
+    mantissa, exponent, _ = text.partition("e")
+    if mantissa.lstrip("-") in ("inf", "nan") or "." in mantissa or exponent:
+        return text
+    return f"{mantissa}.0"
+
+
+def _require_meaning(text: str, intended: Mapping[str, Any]) -> None:
+    """The check that makes splicing safe: what is about to be written must mean what was wanted."""
+    try:
+        meaning = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise RegistryError(
+            f"the edit would have broken registry.toml ({error}); nothing was written."
+        ) from error
+    if _without_empty(meaning) != _without_empty(_plain(intended)):
+        raise RegistryError(
+            "the edit could not be made without changing something else; nothing was written.",
+            hint="write the entry as [adapters.NAME] with one key a line, then try again",
+        )
+
+
+def _without_empty(meaning: Mapping[str, Any]) -> dict[str, Any]:
+    """A section or a ``versions`` table without entries means the same as none."""
+    adapters = {
+        name: {key: value for key, value in table.items() if key != "versions" or value}
+        for name, table in meaning.get("adapters", {}).items()
+    }
+    plain = {
+        key: value for key, value in meaning.items() if value or key not in ("bases", "adapters")
+    }
+    return {**plain, "adapters": adapters} if adapters else plain
+
+
+def _plain(value: Any) -> Any:
+    """``value`` as tomli would give it back: lists for tuples, whole seconds in UTC."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).replace(microsecond=0)
+    return value
+
+
+def _cannot_edit(path: Path, scan: Scan) -> RegistryError:
+    line = scan.line_of(path)
+    place = f" (line {line})" if line else ""
+    return RegistryError(
+        f"{dotted(path)} is written in a form that cannot be edited in place{place}; nothing was written.",
+        hint=f"write it as [{dotted(path[:2])}] with one key a line, then try again",
+    )

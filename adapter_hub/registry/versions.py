@@ -1,0 +1,215 @@
+"""Version folders: made complete in a staging folder, then named by the registry."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from adapter_hub.errors import ConflictError, RegistryError
+from adapter_hub.model import Adapter, Recipe, Version
+from adapter_hub.registry import schema
+from adapter_hub.registry.store import Registry, sync_folder
+
+
+@contextlib.contextmanager
+def staging_folder(registry: Registry, name: str) -> Iterator[Path]:
+    """A folder to fill for a new version of ``name``; gone afterwards unless it was published.
+
+    Raises RegistryError when it cannot be made.
+    """
+    parent = registry.folder / "adapters" / name
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".staging-", dir=parent))
+    except OSError as error:
+        raise RegistryError(f"{parent} cannot be written: {error.strerror or error}.") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish_version(
+    registry: Registry,
+    name: str,
+    folder: Path,
+    version: Version,
+    recipe: Recipe | None,
+    tags: tuple[str, ...] = (),
+) -> int:
+    """Make ``folder`` the next version of ``name``, write ``recipe`` back, and return its number.
+
+    The folder is complete and durable before the registry names it. Raises RegistryError,
+    ConflictError.
+    """
+    _make_durable(folder)
+    number = 0
+    final = folder
+
+    def change(document: dict[str, Any]) -> None:
+        nonlocal number, final
+        entry = document.setdefault("adapters", {}).setdefault(name, {})
+        if recipe is not None:
+            _write_recipe(entry, recipe)
+        if tags:
+            entry.setdefault("tags", list(tags))
+        versions = entry.setdefault("versions", {})
+        # A folder without an entry is left from a crash: its number is never used again.
+        number = max(map(int, versions), default=0) + 1
+        while (final := registry.version_folder(name, number)).exists():
+            number += 1
+        os.rename(folder, final)
+        sync_folder(final.parent)
+        versions[str(number)] = schema.version_table(replace(version, number=number))
+
+    try:
+        registry.edit(change)
+    except BaseException as error:
+        if final != folder and not folder.exists():
+            shutil.rmtree(final, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise RegistryError(f"{final} cannot be written: {error.strerror or error}.") from error
+        raise
+    return number
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """``{name: "sha256:…"}`` of every regular file in ``folder``, by name."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(file_digest, files)
+        return {
+            path.relative_to(folder).as_posix(): digest
+            for path, digest in zip(files, digests, strict=True)
+        }
+
+
+def file_digest(path: Path) -> str:
+    """``sha256:…`` of a file's bytes."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def version_digest(files: Mapping[str, str]) -> str:
+    """One digest for a whole version: sha256 over its sorted ``name digest`` lines."""
+    lines = "".join(f"{name} {digest}\n" for name, digest in sorted(files.items()))
+    return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+
+
+def damage(folder: Path, version: Version) -> list[str]:
+    """What differs between a version's folder and its recorded digests, one phrase per file."""
+    if not folder.is_dir():
+        return [f"{folder} is missing"]
+    problems = []
+    for name, digest in sorted(version.files.items()):
+        path = folder / name
+        if not path.is_file():
+            problems.append(f"{name} is missing")
+        elif file_digest(path) != digest:
+            problems.append(f"{name} was changed")
+    extra = sorted(
+        {path.name for path in folder.iterdir()} - {name.split("/")[0] for name in version.files}
+    )
+    return problems + [f"{name} does not belong to it" for name in extra]
+
+
+def remove_adapter(registry: Registry, name: str) -> None:
+    """Drop an adapter and its files. The registry forgets it first. Raises UnknownNameError."""
+    registry.adapter(name)
+
+    def change(document: dict[str, Any]) -> None:
+        document["adapters"].pop(name, None)
+
+    registry.edit(change)
+    _remove_folder(registry.folder / "adapters" / name)
+
+
+def remove_version(registry: Registry, adapter: Adapter, version: Version) -> None:
+    """Drop one version and its files. Raises ConflictError while an alias points to it."""
+    number = version.number
+
+    def change(document: dict[str, Any]) -> None:
+        entry = document["adapters"][adapter.name]
+        holders = [alias for alias, target in entry.get("aliases", {}).items() if target == number]
+        if holders:
+            raise ConflictError(
+                f"{adapter.name}@{number} is {', '.join(holders)}; nothing was removed.",
+                hint=f"move the alias to another version, then: adapter-hub remove {adapter.name}@{number}",
+            )
+        entry.get("versions", {}).pop(str(number), None)
+
+    registry.edit(change)
+    _remove_folder(registry.version_folder(adapter.name, number))
+
+
+def rename_adapter(registry: Registry, old: str, new: str) -> None:
+    """Rename an adapter and move its files. Raises UnknownNameError, ConflictError.
+
+    The files are linked under the new name, then the registry is edited, then the old names go:
+    at every moment what the registry names is complete.
+    """
+    registry.adapter(old)
+    source, target = registry.folder / "adapters" / old, registry.folder / "adapters" / new
+    same_folder = old.casefold() == new.casefold()
+    if not same_folder and target.exists() and any(target.iterdir()):
+        raise ConflictError(f"{target} is already there; nothing was changed.")
+    if source.exists() and not same_folder:
+        shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)
+    try:
+        registry.rename_adapter(old, new)
+    except BaseException:
+        if not same_folder:
+            shutil.rmtree(target, ignore_errors=True)
+        raise
+    if same_folder:
+        if source.exists():
+            os.rename(source, target)
+    else:
+        _remove_folder(source)
+
+
+def _write_recipe(entry: dict[str, Any], recipe: Recipe) -> None:
+    """Put the recipe's keys into the entry; keys the recipe knows and no longer has are dropped."""
+    table = schema.recipe_table(recipe)
+    for key in ("base", "method", "options", "data", "eval_data", "column_map", "training"):
+        if key in table:
+            # A hand-written default (`method = "lora"`) stays; so does an equal value.
+            if entry.get(key) != table[key]:
+                entry[key] = table[key]
+        elif key in entry and key != "training":
+            del entry[key]
+
+
+def _make_durable(folder: Path) -> None:
+    """Flush everything to disk, and give it the user's usual modes: temporary files are private."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in (*folder.rglob("*"), folder):
+        path.chmod((0o666 if path.is_file() else 0o777) & ~mask)
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+        else:
+            sync_folder(path)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _remove_folder(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
