@@ -1,0 +1,263 @@
+"""Discover plugins, load each in isolation, and collect what they offer into a Catalog.
+
+Built-in methods, datasets and bases come through the same hooks and are looked up first, so a
+name that is built in never waits for third-party code. A plugin that breaks in any way is
+reported as one Problem and offers nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from types import ModuleType
+from typing import Any, Literal
+
+import pluggy
+
+import adapter_hub.bases
+import adapter_hub.datasets
+import adapter_hub.methods
+from adapter_hub import hookspecs
+from adapter_hub.errors import PluginError, UnknownNameError
+from adapter_hub.options import suggestion
+
+Kind = Literal["method", "dataset", "base"]
+
+ALLOW_VARIABLE = "ADAPTER_HUB_PLUGINS"
+STRICT_VARIABLE = "ADAPTER_HUB_STRICT_PLUGINS"
+BUILT_IN = "built in"
+
+_HOOKS: dict[Kind, str] = {
+    "method": "register_methods",
+    "dataset": "register_datasets",
+    "base": "register_bases",
+}
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One thing that a plugin offers. ``factory`` is a callable or ``"module:Name"``."""
+
+    kind: Kind
+    name: str
+    factory: Callable[..., Any] | str
+    summary: str
+    plugin: str
+    distribution: str
+    version: str
+    peft_type: str | None = None
+
+    def resolve(self) -> Callable[..., Any]:
+        """The factory itself, imported now if it was given by name. Raises PluginError."""
+        if callable(self.factory):
+            return self.factory
+        module_name, _, attribute = self.factory.partition(":")
+        try:
+            with _stdout_to_stderr():
+                found: Any = importlib.import_module(module_name)
+                for part in attribute.split("."):
+                    found = getattr(found, part)
+        except Exception as error:
+            raise PluginError(
+                f"{self.kind} {self.name!r} of {self.distribution} cannot be loaded: {_one_line(error)}.",
+                hint="adapter-hub plugins",
+            ) from error
+        if not callable(found):
+            raise PluginError(
+                f"{self.kind} {self.name!r} of {self.distribution}: {self.factory} is not callable."
+            )
+        return found  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a plugin offers nothing, in one line."""
+
+    plugin: str
+    distribution: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class LoadedPlugin:
+    """A third-party plugin that works."""
+
+    name: str
+    distribution: str
+    version: str
+    offers: tuple[Offer, ...]
+
+
+@dataclass
+class Catalog:
+    """What is on offer. Third-party plugins are loaded at the first look-up that needs them."""
+
+    offers: dict[Kind, dict[str, Offer]] = field(
+        default_factory=lambda: {"method": {}, "dataset": {}, "base": {}}
+    )
+    plugins: list[LoadedPlugin] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    complete: bool = False
+
+    def find(self, kind: Kind, name: str) -> Offer:
+        """The offer of that name. Raises UnknownNameError, which names broken plugins too."""
+        if name not in self.offers[kind]:
+            self.load_all()
+        offer = self.offers[kind].get(name)
+        if offer is None:
+            broken = "".join(
+                f" Plugin {each.plugin} is broken: {each.reason}." for each in self.problems
+            )
+            see = {
+                "method": "adapter-hub methods",
+                "dataset": "adapter-hub datasets",
+                "base": "adapter-hub plugins",
+            }
+            raise UnknownNameError(
+                f"there is no {kind} {name!r}{suggestion(name, self.offers[kind])}.{broken}",
+                hint=see[kind],
+            )
+        return offer
+
+    def find_method_of(self, peft_type: str) -> Offer | None:
+        """The method whose adapters carry ``peft_type`` in their config, if any."""
+        for _ in range(2):
+            for offer in self.offers["method"].values():
+                if offer.peft_type == peft_type:
+                    return offer
+            self.load_all()
+        return None
+
+    def all(self, kind: Kind) -> list[Offer]:
+        """Every offer of a kind, by name."""
+        self.load_all()
+        return [self.offers[kind][name] for name in sorted(self.offers[kind])]
+
+    def load_all(self) -> None:
+        """Load the third-party plugins, once. Raises PluginError only in strict mode."""
+        if self.complete:
+            return
+        self.complete = True
+        for entry_point in _entry_points():
+            distribution = entry_point.dist
+            name = distribution.name if distribution else entry_point.value
+            version = distribution.version if distribution else ""
+            try:
+                offers = self._collect(_import(entry_point), entry_point.name, name, version)
+            except (Exception, SystemExit) as error:
+                self._report(Problem(entry_point.name, name, _one_line(error)), error)
+                continue
+            self.plugins.append(LoadedPlugin(entry_point.name, name, version, tuple(offers)))
+
+    def add_plugin(self, module: ModuleType, name: str, distribution: str, version: str) -> None:
+        """Add what one plugin offers. Raises PluginError, and then nothing of it is added."""
+        self._collect(module, name, distribution, version)
+
+    def _collect(
+        self, module: ModuleType, plugin: str, distribution: str, version: str
+    ) -> list[Offer]:
+        offers: list[Offer] = []
+
+        def collector(kind: Kind) -> Callable[..., None]:
+            def register(
+                name: str,
+                factory: Callable[..., Any] | str,
+                *,
+                summary: str | None = None,
+                peft_type: str | None = None,
+            ) -> None:
+                taken = self.offers[kind].get(name) or next(
+                    (offer for offer in offers if (offer.kind, offer.name) == (kind, name)), None
+                )
+                if taken is not None:
+                    raise PluginError(f"{kind} {name!r} is already offered by {taken.distribution}")
+                if not (callable(factory) or (isinstance(factory, str) and ":" in factory)):
+                    raise PluginError(
+                        f'the factory of {kind} {name!r} is neither a callable nor "module:Name"'
+                    )
+                offers.append(
+                    Offer(
+                        kind, name, factory, summary or "", plugin, distribution, version, peft_type
+                    )
+                )
+
+            return register
+
+        with _stdout_to_stderr():
+            manager = _checked_manager(module, plugin)
+            for kind, hook in _HOOKS.items():
+                getattr(manager.hook, hook)(register=collector(kind))
+        for offer in offers:
+            self.offers[offer.kind][offer.name] = offer
+        return offers
+
+    def _report(self, problem: Problem, error: BaseException) -> None:
+        if os.environ.get(STRICT_VARIABLE) == "1":
+            raise PluginError(
+                f"plugin {problem.plugin} ({problem.distribution}): {problem.reason}."
+            ) from error
+        self.problems.append(problem)
+
+
+def load_catalog() -> Catalog:
+    """A catalog with everything that is built in; plugins follow when they are needed."""
+    catalog = Catalog()
+    version = metadata.version("adapter-hub")
+    for module in (adapter_hub.methods, adapter_hub.datasets, adapter_hub.bases):
+        catalog.add_plugin(module, module.__name__.rpartition(".")[2], BUILT_IN, version)
+    return catalog
+
+
+def _entry_points() -> list[metadata.EntryPoint]:
+    found = sorted(
+        metadata.entry_points(group=hookspecs.ENTRY_POINT_GROUP), key=lambda each: each.name
+    )
+    allowed = os.environ.get(ALLOW_VARIABLE)
+    if allowed is None:
+        return found
+    names = {name.strip() for name in allowed.split(",")}
+    return [each for each in found if each.name in names or (each.dist and each.dist.name in names)]
+
+
+def _import(entry_point: metadata.EntryPoint) -> ModuleType:
+    with _stdout_to_stderr():
+        module = entry_point.load()
+    return module  # type: ignore[no-any-return]
+
+
+def _checked_manager(module: ModuleType, name: str) -> pluggy.PluginManager:
+    """A manager with this one plugin: pluggy checks its hooks' names and arguments."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(module, name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        known = ", ".join(_HOOKS.values())
+        raise PluginError(
+            f"{_one_line(error)} (the hooks are {known}, each with the argument `register`)"
+        ) from error
+    if not manager.get_hookcallers(module):
+        raise PluginError("it implements no hook: mark its functions with @adapter_hub.hookimpl")
+    return manager
+
+
+@contextlib.contextmanager
+def _stdout_to_stderr() -> Iterator[None]:
+    """A plugin that prints must not get into a command's data."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
+    text = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, PluginError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
