@@ -1,0 +1,131 @@
+"""The command group: commands are imported when they are named, errors translated once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from adapter_hub.cli.context import Context
+from adapter_hub.errors import AdapterHubError
+from adapter_hub.options import suggestion
+
+SECTIONS = {
+    "Start": ("demo", "init", "base"),
+    "Work": ("train", "run", "data", "import"),
+    "Look": ("list", "show", "status", "methods", "datasets", "plugins"),
+    "Keep": ("rename", "remove"),
+}
+"""Every command, as ``--help`` groups them; ``adapter_hub.cli.NAME`` holds it."""
+
+_MODULES = {"import": "import_", "list": "list_"}
+
+
+class Group(click.Group):
+    """Imports a command's module only when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for names in SECTIONS.values() for name in names]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"adapter_hub.cli.{_MODULES.get(cmd_name, cmd_name)}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
+            close = suggestion(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"there is no command {args[0]!r}{close}.", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, names in SECTIONS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(section):
+                formatter.write_dl(
+                    [(name, each.get_short_help_str(120)) for name, each in commands if each]
+                )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AdapterHubError as error:
+            _fail(error.message, error.hint, error.exit_code, error)
+        except KeyboardInterrupt as error:
+            _fail("interrupted; the registry is as it was.", None, 130, error)
+        except BrokenPipeError:
+            # The reader of our output has gone; Python would complain again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(1)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            _fail(
+                f"something went wrong that should not have: {type(error).__name__}: {error}",
+                "run it again with ADAPTER_HUB_DEBUG=1 and report what it prints",
+                1,
+                error,
+            )
+
+
+def _fail(message: str, hint: str | None, code: int, error: BaseException) -> None:
+    if os.environ.get("ADAPTER_HUB_DEBUG") == "1":
+        raise error
+    sys.stdout.flush()
+    click.echo(click.style("Error: ", fg="red") + message, err=True)
+    if hint:
+        click.echo(f"  {hint}", err=True)
+    raise click.exceptions.Exit(code)
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"adapter-hub {version('adapter-hub')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with: adapter-hub demo",
+)
+@click.option(
+    "--registry",
+    type=click.Path(path_type=Path),
+    help="The registry.toml to use (else ADAPTER_HUB_REGISTRY, or found from here).",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress, no talk: data and errors only.")
+@click.option("-v", "--verbose", is_flag=True, help="Also what the libraries underneath say.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
+)
+@click.pass_context
+def group(ctx: click.Context, registry: Path | None, quiet: bool, verbose: bool) -> None:
+    """Track, train and run adapters of base models: one registry.toml, one command line."""
+    ctx.obj = Context(registry, quiet, verbose)
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+
+
+def main() -> None:
+    """The console script."""
+    group(prog_name="adapter-hub")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""``adapter-hub train NAME``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from adapter_hub.cli.context import Context, json_option, pass_context, print_fields, print_json
+
+if TYPE_CHECKING:
+    from adapter_hub.training.estimate import Estimate
+    from adapter_hub.training.train import TrainResult
+
+
+@click.command(
+    "train", epilog="Example: adapter-hub train gpt-lora -o r=16 --learning-rate 1e-3 --steps 200"
+)
+@click.argument("name")
+@click.option("--base", help="A base of the registry.")
+@click.option("--method", help="The adapter method; see `adapter-hub methods`.")
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A method option; repeatable.",
+)
+@click.option("--data", help="A dataset, a file, or hf:OWNER/DATASET.")
+@click.option("--eval-data", help="Rows to measure the held-out loss on.")
+@click.option(
+    "--eval-fraction", type=float, help="Share of the rows to hold out instead; 0 for none."
+)
+@click.option("--epochs", type=float, help="Passes over the rows.")
+@click.option("--steps", type=int, help="Optimizer steps, instead of epochs.")
+@click.option("--batch-size", type=int, help="Rows in one forward pass.")
+@click.option("--grad-accum", type=int, help="Forward passes in one optimizer step.")
+@click.option("--learning-rate", type=float, help="Peak learning rate.")
+@click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "linear", "constant"]),
+    help="Shape of the learning rate.",
+)
+@click.option("--warmup", type=float, help="Share of the steps (below 1) or number of steps.")
+@click.option("--weight-decay", type=float, help="AdamW's weight decay.")
+@click.option("--max-grad-norm", type=float, help="Clip the gradient to this norm; 0 for never.")
+@click.option("--max-length", type=int, help="Longest row in tokens.")
+@click.option(
+    "--train-on", type=click.Choice(["completion", "all"]), help="Which tokens carry loss."
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    help="Type of the base's weights.",
+)
+@click.option("--seed", type=int, help="Seed of everything random.")
+@click.option(
+    "--column-map",
+    multiple=True,
+    metavar="COLUMN=NAME",
+    help="Read COLUMN as NAME (prompt, text …); repeatable.",
+)
+@click.option(
+    "--on-bad-row", type=click.Choice(["fail", "skip"]), help="What to do with an unusable row."
+)
+@click.option("--resume", is_flag=True, help="Go on with the interrupted run of this recipe.")
+@click.option("--dry-run", is_flag=True, help="Check everything and estimate; write nothing.")
+@json_option("the result")
+@pass_context
+def command(
+    context: Context,
+    /,
+    name: str,
+    base: str | None,
+    method: str | None,
+    options: tuple[str, ...],
+    data: str | None,
+    eval_data: str | None,
+    column_map: tuple[str, ...],
+    resume: bool,
+    dry_run: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Train the recipe of NAME. Flags change the recipe and are written back with the new version."""
+    from adapter_hub.errors import UsageError
+    from adapter_hub.options import parse_assignment
+    from adapter_hub.plugins import load_catalog
+    from adapter_hub.training.plan import Changes, data_as_recipe_says, make_plan
+
+    if settings["epochs"] is not None and settings["steps"] is not None:
+        raise UsageError("--epochs and --steps exclude each other.")
+    if eval_data and settings["eval_fraction"] is not None:
+        raise UsageError("--eval-data and --eval-fraction exclude each other.")
+    registry = context.open_registry()
+    changes = Changes(
+        base=base,
+        method=method,
+        options=dict(map(parse_assignment, options)),
+        data=data and data_as_recipe_says(data, registry.folder),
+        eval_data=eval_data and data_as_recipe_says(eval_data, registry.folder),
+        column_map={key: str(value) for key, value in map(parse_assignment, column_map)},
+        training={key: value for key, value in settings.items() if value is not None},
+    )
+    catalog = load_catalog()
+    # Everything that can be wrong in the arguments is found before torch is imported.
+    make_plan(registry, name, changes, catalog)
+    context.hush_libraries()
+    if dry_run:
+        from adapter_hub.training.estimate import estimate
+
+        expected = estimate(name, changes, registry=registry, catalog=catalog, say=context.say)
+        print_json(asdict(expected)) if as_json else _print_estimate(expected)
+        return
+    from adapter_hub.cli.progress import ProgressLine
+    from adapter_hub.training.train import train
+
+    result = train(
+        name,
+        changes,
+        registry=registry,
+        catalog=catalog,
+        resume=resume,
+        say=context.say,
+        on_step=ProgressLine(context.quiet),
+    )
+    if as_json:
+        print_json(asdict(result))
+    else:
+        print_result(context, result)
+
+
+def print_result(context: Context, result: TrainResult) -> None:
+    """What a person reads at the end of a run."""
+    from adapter_hub.cli.progress import duration
+
+    held_out = None
+    if result.eval_loss is not None and result.base_eval_loss is not None:
+        held_out = f"{result.base_eval_loss:.3f} (base) → {result.eval_loss:.3f}, perplexity {result.perplexity:.2f}"
+    print_fields(
+        [
+            ("version", f"{result.name}@{result.version}"),
+            ("training loss", f"{result.train_loss:.3f}"),
+            ("held-out loss", held_out),
+            (
+                "steps",
+                f"{result.steps:,} in {duration(result.seconds)}, {result.tokens_per_second:,.0f} tokens/s",
+            ),
+            ("files", _from_here(result.path)),
+        ]
+    )
+    context.say(f'next: adapter-hub run {result.name} "…"')
+
+
+def _print_estimate(expected: Estimate) -> None:
+    from adapter_hub.cli.progress import duration
+    from adapter_hub.training.build import trainable_line
+
+    parameters = "known only with the weights"
+    if expected.trainable_parameters is not None and expected.total_parameters is not None:
+        parameters = trainable_line(expected.trainable_parameters, expected.total_parameters)
+    print_fields(
+        [
+            ("parameters", parameters),
+            (
+                "rows",
+                f"{expected.rows:,}, {expected.examples:,} examples to train on, {expected.held_out:,} held out",
+            ),
+            ("skipped", f"{expected.skipped:,}" if expected.skipped else ""),
+            ("truncated", f"{expected.truncated:,}" if expected.truncated else ""),
+            ("steps", f"{expected.steps:,}"),
+            ("tokens", f"{expected.tokens:,}, {expected.loss_tokens:,} of them with loss"),
+            ("dtype", expected.dtype),
+            ("memory", f"about {expected.memory_bytes / (1 << 30):.1f} GiB"),
+            ("time", f"about {duration(expected.seconds)}"),
+        ]
+    )
+
+
+def _from_here(path: str) -> str:
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path

@@ -1,0 +1,286 @@
+"""``run REF``: load through PEFT, build the prompt as in training, generate."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from adapter_hub.errors import DataError, UsageError
+from adapter_hub.loading.adapters import Opened, load, open_reference
+from adapter_hub.model import DType, Reference, parse_reference
+from adapter_hub.plugins import Catalog, load_catalog
+from adapter_hub.prompts.encode import Encoder
+from adapter_hub.prompts.rows import Chat, Instruction, RowError, Style
+from adapter_hub.registry.store import Registry
+
+if TYPE_CHECKING:
+    import torch
+
+Prompt = str | Instruction | Chat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen. ``temperature`` 0 is greedy. Raises UsageError."""
+
+    max_new_tokens: int = 256
+    temperature: float = 0.7
+    top_p: float = 0.95
+    top_k: int = 0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        rules = (
+            ("max-new-tokens", self.max_new_tokens >= 1, "at least 1"),
+            ("temperature", self.temperature >= 0, "at least 0"),
+            ("top-p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("top-k", self.top_k >= 0, "at least 0 (0: no limit)"),
+            ("stop", all(self.stop), "not empty"),
+            ("seed", self.seed is None or 0 <= self.seed < 2**63, "from 0 to 2**63 - 1"),
+        )
+        for name, holds, rule in rules:
+            if not holds:
+                raise UsageError(f"--{name} must be {rule}.")
+
+
+@dataclass(frozen=True)
+class Generation:
+    """One answer, as ``run --json`` prints it. ``seconds`` is the generation alone."""
+
+    reference: str
+    version: int | None
+    digest: str | None
+    base: str
+    base_revision: str | None
+    prompt: str
+    text: str
+    finish_reason: Literal["stop", "length"]
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    seed: int | None
+
+
+class Generator:
+    """An adapter (or a bare base) in memory, ready to answer prompts."""
+
+    def __init__(self, opened: Opened, model: Any, tokenizer: Any, style: Style) -> None:
+        from adapter_hub.loading.bases import context_length
+
+        self.opened = opened
+        self.style = style
+        self._model = model
+        self._tokenizer = tokenizer
+        self._context = context_length(model.config)
+        self._encoder = Encoder(tokenizer, style, self._context or 1 << 30)
+        self._ends = _end_ids(model, tokenizer)
+
+    def stream(
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        *,
+        system: str | None = None,
+        on_text: Callable[[str], None] = lambda text: None,
+    ) -> Generation:
+        """Answer one prompt; ``on_text`` gets the answer piece by piece. Raises UsageError."""
+        import torch
+
+        from adapter_hub.generation.stream import TextStream
+
+        ids = self._prompt_ids(prompt, system)
+        stream = TextStream(self._tokenizer, sampling.stop, on_text)
+        seed = self._seed(sampling)
+        started = time.perf_counter()
+        self._generate(torch.tensor([ids]), None, [len(ids)], sampling, streamer=stream)
+        return self._result(
+            prompt, len(ids), stream.ids, sampling, time.perf_counter() - started, seed
+        )
+
+    def batch(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, system: str | None = None
+    ) -> list[Generation]:
+        """Answer several prompts at once, padded on the left. ``seconds`` is the batch's share."""
+        import torch
+
+        encoded = [self._prompt_ids(prompt, system) for prompt in prompts]
+        width = max(map(len, encoded))
+        pad = self._tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (width - len(each)) + each for each in encoded])
+        mask = torch.tensor([[0] * (width - len(each)) + [1] * len(each) for each in encoded])
+        seed = self._seed(sampling)
+        started = time.perf_counter()
+        output = self._generate(ids, mask, [width], sampling)
+        share = (time.perf_counter() - started) / len(prompts)
+        return [
+            self._result(prompt, len(own), new.tolist(), sampling, share, seed)
+            for prompt, own, new in zip(prompts, encoded, output[:, width:], strict=True)
+        ]
+
+    def _prompt_ids(self, prompt: Prompt, system: str | None) -> list[int]:
+        try:
+            ids = self._encoder.encode_prompt(prompt, system)
+        except RowError as error:
+            raise DataError(f"the prompt {error}.") from error
+        if not ids:
+            start = self._tokenizer.bos_token_id
+            ids = [start if start is not None else self._tokenizer.eos_token_id]
+        if self._context and len(ids) >= self._context:
+            raise UsageError(
+                f"the prompt has {len(ids)} tokens, and base {self.opened.base.name!r} sees {self._context} at most.",
+                hint="shorten the prompt",
+            )
+        return ids
+
+    def _generate(
+        self,
+        ids: torch.Tensor,
+        mask: Any,
+        lengths: list[int],
+        sampling: Sampling,
+        streamer: Any = None,
+    ) -> torch.Tensor:
+        import torch
+
+        room = (self._context or 1 << 30) - max(lengths)
+        choice: dict[str, Any] = {"do_sample": False}
+        if sampling.temperature > 0:
+            choice = {
+                "do_sample": True,
+                "temperature": sampling.temperature,
+                "top_p": sampling.top_p,
+                "top_k": sampling.top_k,
+            }
+        if sampling.stop:
+            choice |= {"stop_strings": list(sampling.stop), "tokenizer": self._tokenizer}
+        device = self._model.device
+        with torch.inference_mode():
+            output: torch.Tensor = self._model.generate(
+                input_ids=ids.to(device),
+                attention_mask=(torch.ones_like(ids) if mask is None else mask).to(device),
+                max_new_tokens=min(sampling.max_new_tokens, room),
+                pad_token_id=self._tokenizer.pad_token_id,
+                eos_token_id=self._ends or None,
+                streamer=streamer,
+                **choice,
+            )
+        return output.cpu()
+
+    def _seed(self, sampling: Sampling) -> int | None:
+        """Seed the random state and return the seed; None when nothing is drawn."""
+        import torch
+
+        if sampling.temperature == 0:
+            return None
+        seed = random.SystemRandom().randrange(2**32) if sampling.seed is None else sampling.seed
+        torch.manual_seed(seed)
+        return seed
+
+    def _result(
+        self,
+        prompt: Prompt,
+        prompt_tokens: int,
+        new: list[int],
+        sampling: Sampling,
+        seconds: float,
+        seed: int | None,
+    ) -> Generation:
+        from adapter_hub.generation.stream import cut_at_stop, decode
+
+        ended = next((place for place, token in enumerate(new) if token in self._ends), None)
+        kept = new if ended is None else new[:ended]
+        text, stopped = cut_at_stop(decode(self._tokenizer, kept), sampling.stop)
+        return Generation(
+            reference=str(self.opened.reference),
+            version=self.opened.version,
+            digest=self.opened.digest,
+            base=self.opened.base.name,
+            base_revision=self.opened.base.revision,
+            prompt=_shown(prompt),
+            text=text,
+            finish_reason="stop" if stopped or ended is not None else "length",
+            prompt_tokens=prompt_tokens,
+            completion_tokens=len(kept),
+            seconds=round(seconds, 4),
+            seed=seed,
+        )
+
+
+def open_generator(
+    reference: str | Reference,
+    *,
+    registry: Registry | None = None,
+    catalog: Catalog | None = None,
+    style: Style | None = None,
+    dtype: DType = "auto",
+) -> Generator:
+    """Find, check and load what ``reference`` names. ``style`` overrides the recorded one.
+
+    Raises UsageError, UnknownNameError, BaseModelError, IncompatibleError.
+    """
+    from adapter_hub.loading.dtype import choose_dtype
+
+    if isinstance(reference, str):
+        reference = parse_reference(reference)
+    opened = open_reference(reference, registry, catalog or load_catalog())
+    model, tokenizer = load(opened, choose_dtype(dtype)[0])
+    return Generator(opened, model, tokenizer, style or _style(opened, tokenizer))
+
+
+def generate(
+    reference: str,
+    prompt: str,
+    *,
+    registry: Registry | None = None,
+    system: str | None = None,
+    **sampling: Any,
+) -> Generation:
+    """Answer one prompt: ``generate("gpt-lora", "Once upon a time", temperature=0)``."""
+    chosen = Sampling(**sampling)
+    return open_generator(reference, registry=registry).stream(prompt, chosen, system=system)
+
+
+def in_batches(
+    generator: Generator,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    batch_size: int,
+    *,
+    system: str | None = None,
+) -> Iterator[Generation]:
+    """Answers in the order of ``prompts``, computed ``batch_size`` at a time."""
+    for start in range(0, len(prompts), batch_size):
+        yield from generator.batch(prompts[start : start + batch_size], sampling, system=system)
+
+
+def as_json(generation: Generation) -> dict[str, Any]:
+    """The object that ``run --json`` prints."""
+    return asdict(generation)
+
+
+def _style(opened: Opened, tokenizer: Any) -> Style:
+    """The style the version was trained with; without a record, a template means chat."""
+    recorded = opened.record.get("style")
+    if recorded in ("plain", "chat", "instruction"):
+        style: Style = recorded
+        return style
+    return "chat" if tokenizer.chat_template else "plain"
+
+
+def _end_ids(model: Any, tokenizer: Any) -> list[int]:
+    """Every token that ends an answer: the model's own, and the tokenizer's."""
+    own = getattr(model.generation_config, "eos_token_id", None)
+    listed = own if isinstance(own, list) else [own]
+    return sorted({each for each in (*listed, tokenizer.eos_token_id) if each is not None})
+
+
+def _shown(prompt: Prompt) -> str:
+    if isinstance(prompt, Chat):
+        return "\n".join(f"{each['role']}: {each['content']}" for each in prompt.messages)
+    if isinstance(prompt, Instruction):
+        return "\n\n".join(filter(None, (prompt.instruction, prompt.input)))
+    return prompt

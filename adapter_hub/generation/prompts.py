@@ -1,0 +1,31 @@
+"""Prompts from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from adapter_hub.datasets.files import BadRow, read_file
+from adapter_hub.errors import DataError
+from adapter_hub.prompts.rows import Chat, Instruction, RowError, read_prompt
+
+
+def read_prompts(path: Path) -> list[str | Instruction | Chat]:
+    """The prompts of a data file; in a ``.txt`` file every line is one. Raises DataError."""
+    if path.suffix.lower() == ".txt":
+        try:
+            return [
+                line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()
+            ]
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path} cannot be read: {error}.") from None
+    prompts = []
+    for source in read_file(path):
+        if isinstance(source, BadRow):
+            raise DataError(f"{source.where}: the row {source.reason}.")
+        try:
+            prompts.append(read_prompt(source.row))
+        except RowError as error:
+            raise DataError(f"{source.where}: the row {error}.") from None
+    if not prompts:
+        raise DataError(f"{path} has no prompt.")
+    return prompts

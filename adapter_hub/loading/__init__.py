@@ -1,0 +1,1 @@
+"""A base, or an adapter on its base, in memory and checked."""

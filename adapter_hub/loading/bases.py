@@ -1,0 +1,191 @@
+"""From a base's entry to a checked local folder, and from there into memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapter_hub.errors import AdapterHubError, BaseModelError, IncompatibleError, PluginError
+from adapter_hub.loading.identity import base_identity, weight_files
+from adapter_hub.model import Base, Source
+from adapter_hub.plugins import Catalog
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+# What a causal language model needs, and no pickled weights.
+_HUB_PATTERNS = [
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "*.json",
+    "*.jinja",
+    "merges.txt",
+    "tokenizer.model",
+    "vocab.txt",
+]
+
+
+def base_folder(base: Base, catalog: Catalog, root: Path) -> Path:
+    """The local folder of ``base``, fetched if it must be, with its files checked.
+
+    ``root`` is what a relative ``path:`` starts from. Raises BaseModelError, PluginError,
+    UnknownNameError; IncompatibleError when a pinned base is not the one that was pinned.
+    """
+    folder = _locate(base, catalog, root)
+    _check_files(base, folder)
+    pinned = base.revision
+    if base.source.kind != "hf" and pinned and base_identity(folder).weights != pinned:
+        raise IncompatibleError(
+            f"base {base.name!r} is pinned to {short(pinned)}, and the weights in {base.source} are others.",
+            hint=f"bring the pinned weights back, or: adapter-hub base add NEW-NAME {base.source}",
+        )
+    return folder
+
+
+def pin(source: Source, revision: str | None, catalog: Catalog, root: Path) -> str:
+    """The exact revision to write down for a new base: a commit, or a weights fingerprint.
+
+    Raises BaseModelError when the source cannot be reached or is not a base.
+    """
+    if source.kind == "hf":
+        return _resolve_commit(source.location, revision)
+    folder = base_folder(Base(str(source), source), catalog, root)
+    return base_identity(folder).weights
+
+
+def load_config(folder: Path) -> PretrainedConfig:
+    """The model's configuration. Raises BaseModelError."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise BaseModelError(f"{folder}/config.json cannot be used: {first_line(error)}") from error
+
+
+def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """The base in memory, weights as ``dtype``. Raises BaseModelError."""
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, local_files_only=True, use_safetensors=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BaseModelError(
+            f"the base in {folder} cannot be loaded: {first_line(error)}"
+        ) from error
+    return model
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer, with a padding token. Raises BaseModelError."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:
+        raise BaseModelError(
+            f"the tokenizer in {folder} cannot be loaded: {first_line(error)}"
+        ) from error
+    if tokenizer.pad_token_id is None:
+        # Padding is masked everywhere, so any token serves; no row is added for it.
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
+    return tokenizer
+
+
+def context_length(config: PretrainedConfig) -> int | None:
+    """The most tokens the base can see, where its configuration tells."""
+    for name in ("max_position_embeddings", "n_positions", "max_seq_len"):
+        length = getattr(config, name, None)
+        if isinstance(length, int) and length > 0:
+            return length
+    return None
+
+
+def short(digest: str) -> str:
+    """A digest or commit as people read it."""
+    return digest.removeprefix("sha256:")[:12]
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a library's error, for one-sentence messages."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _locate(base: Base, catalog: Catalog, root: Path) -> Path:
+    location = base.source.location
+    if base.source.kind == "path":
+        return root / Path(location).expanduser()
+    if base.source.kind == "plugin":
+        return _from_plugin(location, catalog)
+    return _from_hub(base)
+
+
+def _from_plugin(name: str, catalog: Catalog) -> Path:
+    offer = catalog.find("base", name)
+    factory = offer.resolve()
+    try:
+        return Path(factory())
+    except AdapterHubError:
+        raise
+    except Exception as error:
+        raise PluginError(
+            f"base {name!r} of {offer.distribution} cannot be made: {first_line(error)}",
+            hint="adapter-hub plugins",
+        ) from error
+
+
+def _from_hub(base: Base) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    repo = base.source.location
+    try:
+        return Path(snapshot_download(repo, revision=base.revision, allow_patterns=_HUB_PATTERNS))
+    except LocalEntryNotFoundError as error:
+        raise BaseModelError(
+            f"base {base.name!r} ({base.source}) is not in the cache, and the Hub cannot be reached.",
+            hint="connect to the network, or use a local base: adapter-hub base add NAME path:DIR",
+        ) from error
+    except Exception as error:
+        raise BaseModelError(
+            f"base {base.name!r} ({base.source}) cannot be fetched: {first_line(error)}",
+            hint="adapter-hub base list",
+        ) from error
+
+
+def _resolve_commit(repo: str, revision: str | None) -> str:
+    from adapter_hub.model import is_commit
+
+    if revision and is_commit(revision):
+        return revision
+    from huggingface_hub import HfApi
+
+    try:
+        commit = HfApi().model_info(repo, revision=revision, timeout=20).sha
+    except Exception as error:
+        raise BaseModelError(
+            f"hf:{repo} cannot be resolved to a commit: {first_line(error)}",
+            hint="check the name and the network, or give the commit: --revision SHA",
+        ) from error
+    return str(commit)
+
+
+def _check_files(base: Base, folder: Path) -> None:
+    what = f"base {base.name!r} ({base.source})"
+    if not folder.is_dir():
+        raise BaseModelError(f"{what}: there is no folder {folder}.", hint="adapter-hub base list")
+    if not (folder / "config.json").is_file():
+        raise BaseModelError(f"{what}: {folder} has no config.json, so it is not a model.")
+    if not weight_files(folder):
+        pickled = any(folder.glob("*.bin"))
+        why = "only pickled weights (.bin), which can run code" if pickled else "no *.safetensors"
+        raise BaseModelError(f"{what}: {folder} has {why}.", hint="save the model with safetensors")
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise BaseModelError(
+            f"{what}: {folder} has no tokenizer.",
+            hint="save one there: tokenizer.save_pretrained(folder)",
+        )

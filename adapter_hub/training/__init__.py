@@ -1,0 +1,1 @@
+"""Recipe and rows to trained files."""

@@ -1,0 +1,91 @@
+"""The adapter's configuration checked on a model without weights, and the adapter on the base."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from adapter_hub.errors import AdapterHubError, OptionError
+from adapter_hub.plugins import Offer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from peft import PeftConfig
+    from transformers import PretrainedConfig
+
+
+def build_config(method: Offer, options: Mapping[str, Any]) -> PeftConfig:
+    """The method's ``PeftConfig`` for a causal language model. Raises OptionError."""
+    factory = method.resolve()
+    try:
+        config: PeftConfig = factory(**options)
+    except AdapterHubError:
+        raise
+    except Exception as error:
+        raise refused(method, error) from error
+    config.task_type = "CAUSAL_LM"
+    return config
+
+
+def count_parameters(
+    method: Offer, peft_config: PeftConfig, model_config: PretrainedConfig
+) -> tuple[int, int] | None:
+    """(trainable, all) parameters, from injecting into a model without weights.
+
+    None for a method that needs the weights for it. Raises OptionError for a configuration
+    that PEFT refuses, before anything is loaded.
+    """
+    import torch
+    from peft import get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(model_config)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                peft_model = get_peft_model(model, copy.deepcopy(peft_config))
+        except Exception as error:
+            if "meta" in str(error).lower() or isinstance(error, NotImplementedError):
+                return None
+            raise refused(method, error) from error
+    trainable, total = peft_model.get_nb_trainable_parameters()
+    require_trainable(method, trainable)
+    return trainable, total
+
+
+def attach(method: Offer, model: Any, peft_config: PeftConfig) -> Any:
+    """The ``PeftModel`` that trains. Raises OptionError."""
+    from peft import get_peft_model
+
+    try:
+        peft_model = get_peft_model(model, peft_config)
+    except Exception as error:
+        raise refused(method, error) from error
+    require_trainable(method, peft_model.get_nb_trainable_parameters()[0])
+    return peft_model
+
+
+def trainable_line(trainable: int, total: int) -> str:
+    """The line that PEFT's ``print_trainable_parameters`` prints."""
+    return f"trainable params: {trainable:,d} || all params: {total:,d} || trainable%: {100 * trainable / total:.4f}"
+
+
+def require_trainable(method: Offer, trainable: int) -> None:
+    """Raises OptionError when there is nothing to train."""
+    if not trainable:
+        raise OptionError(
+            f"method {method.name!r} with these options trains no parameter of this base.",
+            hint=f"adapter-hub methods {method.name}",
+        )
+
+
+def refused(method: Offer, error: Exception) -> OptionError:
+    """What PEFT says about a configuration, in one sentence."""
+    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return OptionError(
+        f"PEFT refuses these options of method {method.name!r}: {text}.",
+        hint=f"adapter-hub methods {method.name}",
+    )

@@ -1,0 +1,97 @@
+"""The state of a run in one safetensors file, replaced atomically.
+
+Everything that the next step depends on is in it: adapter weights, optimizer moments, random
+state and the step number; the order of the data follows from the seed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from adapter_hub.errors import TrainingError
+
+FILE = "checkpoint.safetensors"
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass
+class Progress:
+    """Where a run stands. ``history`` has one entry a step, ``evaluations`` one a held-out pass."""
+
+    step: int = 0
+    tokens: int = 0
+    loss_tokens: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    evaluations: list[dict[str, float]] = field(default_factory=list)
+    base_eval_loss: float | None = None
+
+
+def save(
+    path: Path, identity: str, progress: Progress, model: Any, optimizer: torch.optim.Optimizer
+) -> None:
+    """Write the state. ``identity`` names the run it belongs to. Raises OSError, SafetensorError."""
+    tensors: dict[str, torch.Tensor] = {"random": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    for name, parameter in _trainable(model):
+        tensors[f"weight.{name}"] = parameter.detach().contiguous()
+        state = optimizer.state.get(parameter, {})
+        tensors |= {
+            f"{moment}.{name}": state[moment].contiguous() for moment in _MOMENTS if moment in state
+        }
+    metadata = {"identity": identity, "progress": json.dumps(vars(progress))}
+    temporary = path.with_suffix(".tmp")
+    save_file(tensors, temporary, metadata=metadata)
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def peek(path: Path) -> tuple[str, Progress] | None:
+    """The identity and progress in a checkpoint; None when there is none that can be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return metadata["identity"], Progress(**json.loads(metadata["progress"]))
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+        return None
+
+
+def restore(path: Path, model: Any, optimizer: torch.optim.Optimizer) -> Progress:
+    """Bring model, optimizer and random state back. Raises TrainingError."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = Progress(**json.loads(file.metadata()["progress"]))
+            saved = set(file.keys())
+            for name, parameter in _trainable(model):
+                with torch.no_grad():
+                    parameter.copy_(file.get_tensor(f"weight.{name}"))
+                if f"{_MOMENTS[0]}.{name}" in saved:  # else it has had no gradient yet
+                    moments = {each: file.get_tensor(f"{each}.{name}") for each in _MOMENTS}
+                    optimizer.state[parameter] = {
+                        "step": torch.tensor(float(progress.step)),
+                        **moments,
+                    }
+            torch.set_rng_state(file.get_tensor("random"))
+            if torch.cuda.is_available() and "random.cuda" in saved:
+                torch.cuda.set_rng_state(file.get_tensor("random.cuda"))
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise TrainingError(
+            f"the checkpoint {path} cannot be used: {error}.", hint="train again without --resume"
+        ) from error
+    return progress
+
+
+def _trainable(model: Any) -> list[tuple[str, torch.nn.Parameter]]:
+    return [
+        (name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad
+    ]

@@ -1,0 +1,264 @@
+"""Rows to encoded examples in an Arrow file, mapped into memory: larger than memory is fine."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from adapter_hub.datasets.files import BadRow, SourceRow, is_data_file, read_file, read_hub
+from adapter_hub.errors import AdapterHubError, DataError
+from adapter_hub.plugins import Catalog
+from adapter_hub.prompts.encode import Encoder
+from adapter_hub.prompts.rows import RowError, Style, TrainingRow, read_row, style_of
+
+CHUNK = 1000
+AUTO_EVAL_SHARE, AUTO_EVAL_MOST, AUTO_EVAL_FROM = 0.05, 64, 20
+"""Without a word about it, this share of the rows is held out, at most so many, given so many."""
+
+_SCHEMA = pa.schema(
+    {
+        "input_ids": pa.list_(pa.int32()),
+        "loss": pa.list_(pa.bool_()),
+        "full_length": pa.int32(),
+        "row": pa.int32(),
+        "where": pa.string(),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One example as arrays. ``input_ids``: int32 (length,); ``loss``: bool (length,)."""
+
+    input_ids: np.ndarray[Any, np.dtype[np.int32]]
+    loss: np.ndarray[Any, np.dtype[np.bool_]]
+    where: str
+
+
+class Examples:
+    """Some of a table's examples, read where they lie. ``lengths``, ``loss_tokens``: int64 (n,)."""
+
+    def __init__(self, table: pa.Table, indices: Any = None) -> None:
+        self._table = table
+        self._indices = np.arange(len(table)) if indices is None else indices
+        self.lengths = _list_lengths(table.column("input_ids"))[self._indices]
+        self.loss_tokens = _loss_counts(table.column("loss"))[self._indices]
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> Sequence:
+        place = int(self._indices[index])
+        return Sequence(
+            _values(self._table.column("input_ids"), place),
+            _values(self._table.column("loss"), place),
+            self._table.column("where")[place].as_py(),
+        )
+
+
+@dataclass(frozen=True)
+class EncodedData:
+    """A dataset as the model will see it, and what was found on the way.
+
+    ``fingerprint`` is over the rows as they were read, ``skipped`` the bad rows left out.
+    """
+
+    table: pa.Table
+    style: Style
+    fingerprint: str
+    rows: int
+    skipped: int
+    first_skipped: str
+    first_rows: tuple[TrainingRow, ...]
+
+    @property
+    def truncated(self) -> int:
+        full = self.table.column("full_length").to_numpy()
+        return int(np.count_nonzero(full > _list_lengths(self.table.column("input_ids"))))
+
+
+def open_rows(data: str, root: Path, catalog: Catalog) -> Iterator[SourceRow | BadRow]:
+    """The rows of a recipe's ``data``. Raises DataError, UnknownNameError, PluginError."""
+    if data.startswith("hf:"):
+        return read_hub(data.removeprefix("hf:"))
+    if is_data_file(data):
+        return read_file(root / data)
+    return _plugin_rows(data, catalog)
+
+
+def encode_data(
+    data: str,
+    rows: Iterable[SourceRow | BadRow],
+    encoder: Encoder | None,
+    make_encoder: Any,
+    *,
+    column_map: Mapping[str, str],
+    skip_bad: bool,
+    path: Path,
+) -> EncodedData:
+    """Encode ``rows`` into an Arrow file at ``path``.
+
+    ``make_encoder(style)`` is called once the first good row tells the style, unless an
+    ``encoder`` is given already. Raises DataError for a bad row (unless ``skip_bad``), for rows
+    of mixed styles, and when nothing is left.
+    """
+    work = _Encoding(encoder, make_encoder, column_map)
+    skipped, first_skipped = 0, ""
+    writer = pa.OSFile(str(path), "wb")
+    with writer, pa.ipc.new_file(writer, _SCHEMA) as arrow:
+        examples = work.run(rows)
+        while chunk := list(itertools.islice(examples, CHUNK)):
+            bad = [each for each in chunk if isinstance(each, BadRow)]
+            if bad and not skip_bad:
+                raise DataError(
+                    f"{bad[0].where}: the row {bad[0].reason}.",
+                    hint="mend the row, or leave such rows out: --on-bad-row skip",
+                )
+            skipped += len(bad)
+            first_skipped = first_skipped or (
+                f"{bad[0].where}: the row {bad[0].reason}" if bad else ""
+            )
+            good = [each for each in chunk if not isinstance(each, BadRow)]
+            if good:
+                arrow.write_batch(pa.RecordBatch.from_pylist(good, schema=_SCHEMA))
+    table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    if work.encoder is None or not len(table):
+        raise DataError(
+            f"{data} has no usable row{f' ({first_skipped})' if first_skipped else ''}."
+        )
+    return EncodedData(
+        table,
+        work.encoder.style,
+        work.fingerprint,
+        work.rows,
+        skipped,
+        first_skipped,
+        tuple(work.first_rows),
+    )
+
+
+def split(
+    encoded: EncodedData, fraction: float | None, seed: int
+) -> tuple[Examples, Examples | None]:
+    """Training and held-out examples, parted by rows. ``fraction`` None: a small share, if it can be spared."""
+    numbers = encoded.table.column("row").to_numpy()
+    rows = np.unique(numbers)
+    if fraction is None:
+        count = (
+            min(int(len(rows) * AUTO_EVAL_SHARE + 0.5), AUTO_EVAL_MOST)
+            if len(rows) >= AUTO_EVAL_FROM
+            else 0
+        )
+    else:
+        count = max(1, int(len(rows) * fraction + 0.5)) if fraction else 0
+    if not count:
+        return Examples(encoded.table), None
+    if count >= len(rows):
+        raise DataError(f"{len(rows)} rows are too few to hold out {fraction:.0%} of them.")
+    held_out = np.isin(numbers, Random(seed).sample(rows.tolist(), count))
+    return (
+        Examples(encoded.table, np.flatnonzero(~held_out)),
+        Examples(encoded.table, np.flatnonzero(held_out)),
+    )
+
+
+class _Encoding:
+    """One pass over the rows: counts, fingerprints and encodes them."""
+
+    def __init__(
+        self, encoder: Encoder | None, make_encoder: Any, column_map: Mapping[str, str]
+    ) -> None:
+        self.encoder = encoder
+        self._make_encoder = make_encoder
+        self._column_map = column_map
+        self._hash = hashlib.sha256()
+        self.rows = 0
+        self.first_rows: list[TrainingRow] = []
+
+    @property
+    def fingerprint(self) -> str:
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def run(self, rows: Iterable[SourceRow | BadRow]) -> Iterator[dict[str, Any] | BadRow]:
+        for source in rows:
+            self.rows += 1
+            if isinstance(source, BadRow):
+                self._hash.update(b"\x00bad\n")
+                yield source
+                continue
+            self._hash.update(json.dumps(source.row, sort_keys=True, default=str).encode() + b"\n")
+            try:
+                yield from self._encode(source)
+            except RowError as error:
+                yield BadRow(source.where, str(error))
+
+    def _encode(self, source: SourceRow) -> list[dict[str, Any]]:
+        row = read_row(source.row, self._column_map)
+        if self.encoder is None:
+            self.encoder = self._make_encoder(row)
+        style = style_of(row, bool(self.encoder.tokenizer.chat_template))
+        if style != self.encoder.style:
+            raise RowError(
+                f"is of the style {style}, and the rows before it are {self.encoder.style}"
+            )
+        examples = self.encoder.encode(row)
+        if len(self.first_rows) < 3:
+            self.first_rows.append(row)
+        return [
+            {
+                "input_ids": example.input_ids,
+                "loss": example.loss,
+                "full_length": example.full_length,
+                "row": self.rows,
+                "where": source.where,
+            }
+            for example in examples
+        ]
+
+
+def _plugin_rows(name: str, catalog: Catalog) -> Iterator[SourceRow | BadRow]:
+    offer = catalog.find("dataset", name)
+    factory = offer.resolve()
+    number = 0
+    try:
+        for number, row in enumerate(factory(), 1):
+            yield SourceRow(f"{name} row {number}", row)
+    except AdapterHubError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"dataset {name!r} of {offer.distribution} broke after {number} rows: {type(error).__name__}: {error}",
+            hint="adapter-hub plugins",
+        ) from error
+
+
+def _list_lengths(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int64]]:
+    if not len(column):
+        return np.zeros(0, np.int64)
+    return np.concatenate([np.diff(chunk.offsets.to_numpy()) for chunk in column.chunks]).astype(
+        np.int64
+    )
+
+
+def _loss_counts(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Loss tokens of each example, without its first token, which nothing predicts."""
+    counts = [np.zeros(0, np.int64)]
+    for chunk in column.chunks:
+        flags = chunk.values.to_numpy(zero_copy_only=False)
+        offsets = chunk.offsets.to_numpy()
+        running = np.concatenate([[0], np.cumsum(flags)])
+        counts.append(running[offsets[1:]] - running[offsets[:-1]] - flags[offsets[:-1]])
+    return np.concatenate(counts).astype(np.int64)
+
+
+def _values(column: pa.ChunkedArray, index: int) -> Any:
+    return column[index].values.to_numpy(zero_copy_only=False)

@@ -1,0 +1,53 @@
+"""The summed loss of a batch, with only the loss tokens projected through the output head.
+
+The head of a small model costs as much as its layers (V = 49,152 for SmolLM2), and most tokens
+of a prompt-and-completion row carry no loss.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+
+if TYPE_CHECKING:
+    from adapter_hub.training.batches import Batch
+
+
+class LossHead:
+    """Attach to a model; ``sum_loss`` is its forward pass. ``detach`` leaves the model as it was."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._keep: torch.Tensor | None = None
+        self._hook = model.get_output_embeddings().register_forward_pre_hook(self._select)
+
+    def sum_loss(self, batch: Batch) -> torch.Tensor:
+        """Cross-entropy summed over the loss tokens of ``batch``, in nats: a scalar, float32."""
+        targets = batch.input_ids[:, 1:]
+        wanted = batch.loss[:, 1:] & batch.attention_mask[:, 1:]
+        keep = torch.zeros_like(batch.loss)
+        keep[:, :-1] = wanted  # the position before a loss token predicts it
+        self._keep = keep
+        try:
+            logits = self._model(
+                input_ids=batch.input_ids,
+                attention_mask=batch.attention_mask.long(),
+                use_cache=False,
+            ).logits
+        finally:
+            self._keep = None
+        return F.cross_entropy(logits.float(), targets[wanted], reduction="sum")  # logits: (N, V)
+
+    def detach(self) -> None:
+        self._hook.remove()
+
+    def _select(
+        self, _module: torch.nn.Module, arguments: tuple[Any, ...]
+    ) -> tuple[Any, ...] | None:
+        if self._keep is None:
+            return None
+        hidden, *rest = arguments  # (B, S, H), or (B, virtual + S, H) with virtual tokens in front
+        length = self._keep.shape[1]
+        return (hidden[:, -length:][self._keep], *rest)  # (N, H)

@@ -1,0 +1,115 @@
+"""From the trained model to a version's folder and its entry in the registry."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from adapter_hub.errors import RegistryError
+from adapter_hub.loading.adapters import CONFIG, RECORD
+from adapter_hub.model import Base, Recipe, Version
+from adapter_hub.registry.store import Registry
+from adapter_hub.registry.versions import file_digests, publish_version, staging_folder
+
+RECORD_FORMAT = 1
+_PACKAGES = (
+    "adapter-hub",
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "safetensors",
+    "tokenizers",
+    "datasets",
+)
+
+
+def save_version(
+    registry: Registry,
+    name: str,
+    model: Any,
+    base: Base,
+    record: dict[str, Any],
+    plot: bytes,
+    recipe: Recipe,
+    recipe_digest: str,
+    metrics: dict[str, float],
+) -> tuple[int, Version]:
+    """Write the adapter as a new version and return its number and entry. Raises RegistryError."""
+    created = datetime.now(timezone.utc).replace(microsecond=0)
+    with staging_folder(registry, name) as folder:
+        try:
+            write_adapter(model, base, folder)
+            (folder / "loss.png").write_bytes(plot)
+            write_record(folder, {**record, "created": created.isoformat().replace("+00:00", "Z")})
+        except Exception as error:
+            # safetensors reports a full disk in its own error class.
+            raise RegistryError(
+                f"the version cannot be saved in {folder.parent}: {error}; the registry is as it was.",
+                hint=f"make room on the disk, then: adapter-hub train {name} --resume",
+            ) from error
+        version = Version(
+            number=0,
+            created=created,
+            files=file_digests(folder),
+            recipe=recipe_digest,
+            metrics=metrics,
+        )
+        number = publish_version(registry, name, folder, version, recipe)
+    return number, version
+
+
+def write_adapter(model: Any, base: Base, folder: Path) -> None:
+    """``save_pretrained`` with the base named as the registry names it. Raises OSError."""
+    config = model.peft_config["default"]
+    named, revision = base_in_config(base)
+    config.base_model_name_or_path, config.revision = named, revision
+    # PEFT copies this name into the model card, where a path of this machine has no place.
+    model.get_base_model().config._name_or_path = named
+    model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
+    sort_sets(folder / CONFIG, config)
+
+
+def base_in_config(base: Base) -> tuple[str, str | None]:
+    """What ``adapter_config.json`` says of the base: plain PEFT loads Hub and path bases by it."""
+    if base.source.kind == "hf":
+        return base.source.location, base.revision
+    return (base.source.location if base.source.kind == "path" else str(base.source)), None
+
+
+def sort_sets(path: Path, config: Any) -> None:
+    """Sort what PEFT keeps in sets: its order changes with every process."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for key, value in vars(config).items():
+        if isinstance(value, (set, frozenset)):
+            content[key] = sorted(value)
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """``adapter_hub.json``: how this version came to be. Raises OSError."""
+    content = {"format": RECORD_FORMAT, **record, "environment": environment()}
+    (folder / RECORD).write_text(
+        json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+
+
+def environment() -> dict[str, Any]:
+    """Versions that a result depends on; nothing that names a person or a machine."""
+    packages = {}
+    for name in _PACKAGES:
+        try:
+            packages[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {
+        "python": platform.python_version(),
+        "platform": sys.platform,
+        "machine": platform.machine(),
+        "packages": packages,
+    }

@@ -1,0 +1,421 @@
+"""``train NAME``, the whole story: plan, load, data, loop, save, record."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapter_hub.errors import (
+    ConflictError,
+    DataError,
+    IncompatibleError,
+    RegistryError,
+    TrainingError,
+    UsageError,
+)
+from adapter_hub.plugins import Catalog, load_catalog
+from adapter_hub.registry.store import Registry
+from adapter_hub.training.plan import Changes, Plan, make_plan, resolved
+
+if TYPE_CHECKING:
+    from adapter_hub.training.checkpoint import Progress
+    from adapter_hub.training.data import EncodedData, Examples
+
+SCRATCH = "scratch"
+Say = Callable[[str], None]
+OnStep = Callable[["Progress", int], None]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What ``train --json`` prints. Losses are nats a token; ``seconds`` is the loop's time."""
+
+    name: str
+    version: int
+    digest: str
+    path: str
+    trainable_parameters: int
+    total_parameters: int
+    steps: int
+    tokens: int
+    loss_tokens: int
+    train_loss: float
+    eval_loss: float | None
+    base_eval_loss: float | None
+    perplexity: float | None
+    seconds: float
+    tokens_per_second: float
+
+
+def train(
+    name: str,
+    changes: Changes | None = None,
+    *,
+    registry: Registry | None = None,
+    catalog: Catalog | None = None,
+    resume: bool = False,
+    say: Say = lambda text: None,
+    on_step: OnStep = lambda progress, steps: None,
+) -> TrainResult:
+    """Train the recipe of ``name``, changed by ``changes``, and register the result.
+
+    The registry stays as it was until the new version is complete. Raises UsageError and its
+    kinds before anything heavy is imported; DataError, BaseModelError, TrainingError,
+    RegistryError, ConflictError; Interrupted after Ctrl-C, with the state saved.
+    """
+    registry = registry or Registry.open()
+    catalog = catalog or load_catalog()
+    plan = make_plan(registry, name, changes or Changes(), catalog)
+    with _workspace(registry, name) as workspace:
+        job = prepare(plan, registry, catalog, workspace / SCRATCH, say)
+        return _train(plan, job, registry, workspace, resume, say, on_step)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A plan with its base found and its data encoded; no weights loaded yet."""
+
+    base_folder: Path
+    identity: dict[str, str]
+    tokenizer: Any
+    model_config: Any
+    peft_config: Any
+    parameters: tuple[int, int] | None
+    data: EncodedData
+    examples: Examples
+    held_out: Examples | None
+    held_out_data: EncodedData | None
+    max_length: int
+    schedule: Any
+    steps: int
+
+
+def prepare(plan: Plan, registry: Registry, catalog: Catalog, scratch: Path, say: Say) -> Job:
+    """Find the base, have PEFT check the method, encode the data. Loads no weights.
+
+    Raises BaseModelError, OptionError, DataError.
+    """
+    from adapter_hub.loading.bases import base_folder, context_length, load_config, load_tokenizer
+    from adapter_hub.loading.identity import base_identity
+    from adapter_hub.training.build import build_config, count_parameters
+
+    folder = base_folder(plan.base, catalog, registry.folder)
+    model_config = load_config(folder)
+    peft_config = build_config(plan.method, plan.recipe.options)
+    parameters = count_parameters(plan.method, peft_config, model_config)
+    tokenizer = load_tokenizer(folder)
+    max_length = min(
+        plan.recipe.training.max_length,
+        context_length(model_config) or plan.recipe.training.max_length,
+    )
+    data, held_out_data = _encode(plan, registry, catalog, scratch, tokenizer, max_length, say)
+    examples, held_out = _split(plan, data, held_out_data, say)
+    schedule, steps = _schedule(plan, examples)
+    identity = base_identity(folder).as_record()
+    return Job(
+        folder, identity, tokenizer, model_config, peft_config, parameters,
+        data, examples, held_out, held_out_data, max_length, schedule, steps,
+    )  # fmt: skip
+
+
+def _train(
+    plan: Plan,
+    job: Job,
+    registry: Registry,
+    workspace: Path,
+    resume: bool,
+    say: Say,
+    on_step: OnStep,
+) -> TrainResult:
+    from accelerate import Accelerator
+    from accelerate.utils import set_seed
+
+    from adapter_hub.loading.bases import load_model
+    from adapter_hub.loading.dtype import choose_dtype
+    from adapter_hub.training import checkpoint
+    from adapter_hub.training.build import attach, trainable_line
+    from adapter_hub.training.loop import Run, train_loop
+
+    settings = plan.recipe.training
+    state = workspace / checkpoint.FILE
+    dtype, why = choose_dtype(settings.dtype)
+    identity = f"{plan.digest} {job.data.fingerprint} {job.identity.get('weights')} {dtype}"
+    _check_resume(plan.name, state, identity, resume, say)
+
+    say(f"base {plan.base.name} ({plan.base.source}) in {str(dtype).removeprefix('torch.')}: {why}")
+    model = load_model(job.base_folder, dtype)
+    set_seed(settings.seed)  # before the adapter is initialised
+    model = attach(plan.method, model, job.peft_config)
+    trainable, total = model.get_nb_trainable_parameters()
+    say(trainable_line(trainable, total))
+    accelerator = Accelerator()
+    run = Run(
+        plan.name, plan.method.name, model, accelerator, job.examples, job.held_out, settings, job.steps,
+        job.schedule, job.tokenizer.pad_token_id, state if accelerator.is_main_process else None, identity,
+    )  # fmt: skip
+    progress = train_loop(run, resume, on_step)
+    _check_prompt_path(plan, job)
+    result = _record(plan, job, registry, model, progress, str(dtype).removeprefix("torch."))
+    state.unlink(missing_ok=True)
+    return result
+
+
+def _encode(
+    plan: Plan,
+    registry: Registry,
+    catalog: Catalog,
+    scratch: Path,
+    tokenizer: Any,
+    max_length: int,
+    say: Say,
+) -> tuple[EncodedData, EncodedData | None]:
+    from adapter_hub.prompts.encode import Encoder
+    from adapter_hub.prompts.rows import TrainingRow, style_of
+    from adapter_hub.training.data import encode_data, open_rows
+
+    settings, recipe = plan.recipe.training, plan.recipe
+
+    def make_encoder(row: TrainingRow) -> Encoder:
+        style = style_of(row, bool(tokenizer.chat_template))
+        return Encoder(tokenizer, style, max_length, settings.train_on)
+
+    def encode(data: str, file: str, encoder: Encoder | None) -> EncodedData:
+        encoded = encode_data(
+            data,
+            open_rows(data, registry.folder, catalog),
+            encoder,
+            make_encoder,
+            column_map=recipe.column_map,
+            skip_bad=settings.on_bad_row == "skip",
+            path=scratch / file,
+        )
+        say(_data_line(data, encoded, max_length))
+        return encoded
+
+    data = encode(plan.data, "train.arrow", None)
+    if not recipe.eval_data:
+        return data, None
+    return data, encode(
+        recipe.eval_data,
+        "eval.arrow",
+        Encoder(tokenizer, data.style, max_length, settings.train_on),
+    )
+
+
+def _data_line(data: str, encoded: EncodedData, max_length: int) -> str:
+    notes = []
+    if encoded.skipped:
+        notes.append(f"{encoded.skipped:,} bad rows skipped, the first {encoded.first_skipped}")
+    if encoded.truncated:
+        notes.append(f"{encoded.truncated:,} cut at {max_length} tokens")
+    return f"{data}: {encoded.rows:,} rows, {len(encoded.table):,} examples" + "".join(
+        f"; {note}" for note in notes
+    )
+
+
+def _split(
+    plan: Plan, data: EncodedData, held_out_data: EncodedData | None, say: Say
+) -> tuple[Examples, Examples | None]:
+    from adapter_hub.training.data import Examples, split
+
+    if held_out_data is not None:
+        return Examples(data.table), Examples(held_out_data.table)
+    fraction = plan.recipe.training.eval_fraction
+    examples, held_out = split(data, fraction, plan.recipe.training.seed)
+    if held_out is not None:
+        choice = "" if fraction is not None else " (choose with --eval-data or --eval-fraction)"
+        say(f"{len(held_out):,} of {len(data.table):,} examples held out for evaluation{choice}")
+    return examples, held_out
+
+
+def _schedule(plan: Plan, examples: Examples) -> tuple[Any, int]:
+    import os
+
+    from adapter_hub.training.batches import Schedule
+
+    settings = plan.recipe.training
+    if not int(examples.loss_tokens.sum()):
+        raise DataError(f"{plan.data} has no token to learn.")
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    schedule = Schedule(
+        examples.lengths, settings.batch_size, settings.grad_accum * processes, settings.seed
+    )
+    return schedule, settings.steps or schedule.steps_for(settings.epochs)
+
+
+def _check_resume(name: str, state: Path, identity: str, resume: bool, say: Say) -> None:
+    from adapter_hub.training import checkpoint
+
+    found = checkpoint.peek(state)
+    if not resume:
+        if found:
+            say(
+                f"an interrupted run is left behind; its {found[1].step} steps are given up (--resume would go on)"
+            )
+            state.unlink()
+        return
+    if found is None:
+        raise UsageError(
+            f"there is no interrupted run of {name!r} to resume.", hint=f"adapter-hub train {name}"
+        )
+    if found[0] != identity:
+        raise TrainingError(
+            f"the interrupted run of {name!r} had another recipe, data, base or number type.",
+            hint="give the same flags as then, or train again without --resume",
+        )
+    say(f"going on after step {found[1].step}")
+
+
+def _check_prompt_path(plan: Plan, job: Job) -> None:
+    """Before it is saved: the prompt of ``run`` must be the prompt of the rows, token for token."""
+    from adapter_hub.prompts.encode import Encoder, check_prompt_path
+
+    encoder = Encoder(job.tokenizer, job.data.style, job.max_length, plan.recipe.training.train_on)
+    for row in job.data.first_rows:
+        if not check_prompt_path(encoder, row):
+            raise IncompatibleError(
+                f"the tokenizer of base {plan.base.name!r} encodes a prompt of {plan.data} "
+                "differently for run than for training."
+            )
+
+
+def _record(
+    plan: Plan, job: Job, registry: Registry, model: Any, progress: Progress, dtype: str
+) -> TrainResult:
+    from adapter_hub.registry.versions import version_digest
+    from adapter_hub.training.plot import loss_plot
+    from adapter_hub.training.save import save_version
+
+    trainable, total = model.get_nb_trainable_parameters()
+    eval_loss = progress.evaluations[-1]["loss"] if job.held_out is not None else None
+    tail = progress.history[-max(1, len(progress.history) // 10) :]
+    train_loss = sum(each["loss"] * each["loss_tokens"] for each in tail) / sum(
+        each["loss_tokens"] for each in tail
+    )
+    perplexity = None if eval_loss is None else math.exp(min(eval_loss, 700.0))
+    losses = {
+        "train_loss": train_loss,
+        "eval_loss": eval_loss,
+        "base_eval_loss": progress.base_eval_loss,
+        "perplexity": perplexity,
+    }
+    metrics = {key: round(value, 4) for key, value in losses.items() if value is not None}
+    record = _provenance(plan, job, progress, dtype, (trainable, total), metrics)
+    plot = loss_plot(f"{plan.name} on {plan.base.name}", progress)
+    number, version = save_version(
+        registry, plan.name, model, plan.base, record, plot, plan.recipe, plan.digest, metrics
+    )
+    return TrainResult(
+        name=plan.name,
+        version=number,
+        digest=version_digest(version.files),
+        path=str(registry.version_folder(plan.name, number)),
+        trainable_parameters=trainable,
+        total_parameters=total,
+        steps=progress.step,
+        tokens=progress.tokens,
+        loss_tokens=progress.loss_tokens,
+        seconds=progress.seconds,
+        tokens_per_second=progress.tokens / max(progress.seconds, 1e-9),
+        train_loss=train_loss,
+        eval_loss=eval_loss,
+        base_eval_loss=progress.base_eval_loss,
+        perplexity=perplexity,
+    )
+
+
+def _provenance(
+    plan: Plan,
+    job: Job,
+    progress: Progress,
+    dtype: str,
+    parameters: tuple[int, int],
+    metrics: dict[str, float],
+) -> dict[str, Any]:
+    return {
+        "adapter": plan.name,
+        "recipe": _without_machine_paths(resolved(plan.recipe, plan.base)),
+        "recipe_digest": plan.digest,
+        "base": {
+            "name": plan.base.name,
+            "source": str(plan.base.source),
+            "revision": plan.base.revision,
+            "identity": job.identity,
+        },
+        "method": {
+            "name": plan.method.name,
+            "peft_type": str(
+                getattr(job.peft_config.peft_type, "value", job.peft_config.peft_type)
+            ),
+            "distribution": plan.method.distribution,
+            "version": plan.method.version,
+        },
+        "data": _data_record(job.data),
+        "eval_data": _data_record(job.held_out_data)
+        if job.held_out_data
+        else {"held_out": len(job.held_out or ())},
+        "style": job.data.style,
+        "max_length": job.max_length,
+        "dtype": dtype,
+        "seed": plan.recipe.training.seed,
+        "steps": progress.step,
+        "tokens": progress.tokens,
+        "loss_tokens": progress.loss_tokens,
+        "trainable_parameters": parameters[0],
+        "total_parameters": parameters[1],
+        "metrics": metrics,
+        "losses": [round(entry["loss"], 5) for entry in progress.history],
+        "evaluations": progress.evaluations,
+        "seconds": round(progress.seconds, 2),
+    }
+
+
+def _data_record(data: EncodedData) -> dict[str, Any]:
+    return {
+        "fingerprint": data.fingerprint,
+        "rows": data.rows,
+        "examples": len(data.table),
+        "skipped": data.skipped,
+        "truncated": data.truncated,
+    }
+
+
+def _without_machine_paths(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The record travels with the files: an absolute path is cut to its last part."""
+
+    def short(value: Any) -> Any:
+        return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+    return {**recipe, "data": short(recipe["data"]), "eval_data": short(recipe["eval_data"])}
+
+
+@contextlib.contextmanager
+def _workspace(registry: Registry, name: str) -> Iterator[Path]:
+    """``adapters/.runs/NAME``, for one run at a time: its checkpoint, and a scratch folder.
+
+    Yields the folder; the scratch folder in it is gone afterwards, the checkpoint stays.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = registry.folder / "adapters" / ".runs" / name
+    try:
+        (folder / SCRATCH).mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock", blocking=False)
+        lock.acquire()
+    except Timeout:
+        raise ConflictError(
+            f"{name!r} is being trained by another process.",
+            hint="wait for it, or train under another name",
+        ) from None
+    except OSError as error:
+        raise RegistryError(f"{folder} cannot be written: {error.strerror or error}.") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        lock.release()
