@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -67,7 +67,22 @@ class Context:
         transformers.utils.logging.disable_progress_bar()
 
 
-pass_context = click.make_pass_decorator(Context)
+def pass_context(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Hand the Context to a command, and let ``-q`` and ``-v`` stand behind its name too."""
+    function = click.make_pass_decorator(Context)(function)
+    for flags, field, text in (
+        (("-v", "--verbose"), "verbose", "Also what the libraries underneath say."),
+        (("-q", "--quiet"), "quiet", "No progress, no talk."),
+    ):
+        function = click.option(
+            *flags, field, is_flag=True, expose_value=False, callback=_set_flag, help=text
+        )(function)
+    return function
+
+
+def _set_flag(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and parameter.name:
+        ctx.obj = replace(ctx.obj, **{parameter.name: True})
 
 
 def json_option(what: str) -> Callable[[F], F]:

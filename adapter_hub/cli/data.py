@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -75,14 +76,10 @@ def preview(
             + (f", cut from {row['full_length']}" if row["full_length"] > row["tokens"] else "")
         )
         for piece in row["pieces"]:
-            shown = piece["text"]
-            click.echo(
-                click.style(shown, fg="green") if piece["loss"] else click.style(shown, dim=True),
-                nl=False,
-            )
+            click.echo(_marked(piece["text"], piece["loss"]), nl=False)
         click.echo("\n")
-    legend = "trained on" if not sys.stdout.isatty() else "green is trained on"
-    context.say(f"({legend}; style {found['style']})")
+    legend = "green" if _colours() else "between ⟦ and ⟧"
+    context.say(f"(trained on: {legend}; style {found['style']})")
     lengths = found["lengths"]
     click.echo(
         f"{found['rows']:,} rows, {found['examples']:,} examples; tokens a row: {lengths['min']} to {lengths['max']}, "
@@ -91,3 +88,14 @@ def preview(
     )
     for bad in found["bad_rows"]:
         click.echo(f"  {bad['where']}: {bad['reason']}")
+
+
+def _colours() -> bool:
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _marked(text: str, loss: bool) -> str:
+    """Text with loss stands out, by colour or by brackets."""
+    if _colours():
+        return click.style(text, fg="green") if loss else click.style(text, dim=True)
+    return f"⟦{text}⟧" if loss else text

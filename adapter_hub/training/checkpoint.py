@@ -18,7 +18,6 @@ from safetensors.torch import save_file
 
 from adapter_hub.errors import TrainingError
 
-FILE = "checkpoint.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 

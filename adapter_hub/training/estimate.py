@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry.store import Registry
 from adapter_hub.training.plan import Changes, make_plan
-from adapter_hub.training.train import Job, prepare
+from adapter_hub.training.prepare import Job, prepare
 
 if TYPE_CHECKING:
     import torch

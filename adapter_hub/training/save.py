@@ -69,8 +69,9 @@ def write_adapter(model: Any, base: Base, folder: Path) -> None:
     config = model.peft_config["default"]
     named, revision = base_in_config(base)
     config.base_model_name_or_path, config.revision = named, revision
-    # PEFT copies this name into the model card, where a path of this machine has no place.
-    model.get_base_model().config._name_or_path = named
+    # PEFT copies these names into the model card, where a path of this machine has no place.
+    base_model = model.get_base_model()
+    base_model.config._name_or_path = base_model.name_or_path = named
     model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
     sort_sets(folder / CONFIG, config)
 

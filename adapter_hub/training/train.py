@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from adapter_hub.errors import (
     ConflictError,
-    DataError,
     IncompatibleError,
     RegistryError,
     TrainingError,
@@ -20,14 +19,12 @@ from adapter_hub.errors import (
 )
 from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry.store import Registry
-from adapter_hub.training.plan import Changes, Plan, make_plan, resolved
+from adapter_hub.training.plan import Changes, Plan, make_plan
 
 if TYPE_CHECKING:
     from adapter_hub.training.checkpoint import Progress
-    from adapter_hub.training.data import EncodedData, Examples
 
-SCRATCH = "scratch"
-Say = Callable[[str], None]
+SCRATCH, CHECKPOINT = "scratch", "checkpoint.safetensors"
 OnStep = Callable[["Progress", int], None]
 
 
@@ -72,55 +69,10 @@ def train(
     catalog = catalog or load_catalog()
     plan = make_plan(registry, name, changes or Changes(), catalog)
     with _workspace(registry, name) as workspace:
+        if resume:
+            _require_checkpoint(name, workspace)
         job = prepare(plan, registry, catalog, workspace / SCRATCH, say)
         return _train(plan, job, registry, workspace, resume, say, on_step)
-
-
-@dataclass(frozen=True)
-class Job:
-    """A plan with its base found and its data encoded; no weights loaded yet."""
-
-    base_folder: Path
-    identity: dict[str, str]
-    tokenizer: Any
-    model_config: Any
-    peft_config: Any
-    parameters: tuple[int, int] | None
-    data: EncodedData
-    examples: Examples
-    held_out: Examples | None
-    held_out_data: EncodedData | None
-    max_length: int
-    schedule: Any
-    steps: int
-
-
-def prepare(plan: Plan, registry: Registry, catalog: Catalog, scratch: Path, say: Say) -> Job:
-    """Find the base, have PEFT check the method, encode the data. Loads no weights.
-
-    Raises BaseModelError, OptionError, DataError.
-    """
-    from adapter_hub.loading.bases import base_folder, context_length, load_config, load_tokenizer
-    from adapter_hub.loading.identity import base_identity
-    from adapter_hub.training.build import build_config, count_parameters
-
-    folder = base_folder(plan.base, catalog, registry.folder)
-    model_config = load_config(folder)
-    peft_config = build_config(plan.method, plan.recipe.options)
-    parameters = count_parameters(plan.method, peft_config, model_config)
-    tokenizer = load_tokenizer(folder)
-    max_length = min(
-        plan.recipe.training.max_length,
-        context_length(model_config) or plan.recipe.training.max_length,
-    )
-    data, held_out_data = _encode(plan, registry, catalog, scratch, tokenizer, max_length, say)
-    examples, held_out = _split(plan, data, held_out_data, say)
-    schedule, steps = _schedule(plan, examples)
-    identity = base_identity(folder).as_record()
-    return Job(
-        folder, identity, tokenizer, model_config, peft_config, parameters,
-        data, examples, held_out, held_out_data, max_length, schedule, steps,
-    )  # fmt: skip
 
 
 def _train(
@@ -137,12 +89,11 @@ def _train(
 
     from adapter_hub.loading.bases import load_model
     from adapter_hub.loading.dtype import choose_dtype
-    from adapter_hub.training import checkpoint
     from adapter_hub.training.build import attach, trainable_line
     from adapter_hub.training.loop import Run, train_loop
 
     settings = plan.recipe.training
-    state = workspace / checkpoint.FILE
+    state = workspace / CHECKPOINT
     dtype, why = choose_dtype(settings.dtype)
     identity = f"{plan.digest} {job.data.fingerprint} {job.identity.get('weights')} {dtype}"
     _check_resume(plan.name, state, identity, resume, say)
@@ -165,87 +116,11 @@ def _train(
     return result
 
 
-def _encode(
-    plan: Plan,
-    registry: Registry,
-    catalog: Catalog,
-    scratch: Path,
-    tokenizer: Any,
-    max_length: int,
-    say: Say,
-) -> tuple[EncodedData, EncodedData | None]:
-    from adapter_hub.prompts.encode import Encoder
-    from adapter_hub.prompts.rows import TrainingRow, style_of
-    from adapter_hub.training.data import encode_data, open_rows
-
-    settings, recipe = plan.recipe.training, plan.recipe
-
-    def make_encoder(row: TrainingRow) -> Encoder:
-        style = style_of(row, bool(tokenizer.chat_template))
-        return Encoder(tokenizer, style, max_length, settings.train_on)
-
-    def encode(data: str, file: str, encoder: Encoder | None) -> EncodedData:
-        encoded = encode_data(
-            data,
-            open_rows(data, registry.folder, catalog),
-            encoder,
-            make_encoder,
-            column_map=recipe.column_map,
-            skip_bad=settings.on_bad_row == "skip",
-            path=scratch / file,
+def _require_checkpoint(name: str, workspace: Path) -> None:
+    if not (workspace / CHECKPOINT).is_file():
+        raise UsageError(
+            f"there is no interrupted run of {name!r} to resume.", hint=f"adapter-hub train {name}"
         )
-        say(_data_line(data, encoded, max_length))
-        return encoded
-
-    data = encode(plan.data, "train.arrow", None)
-    if not recipe.eval_data:
-        return data, None
-    return data, encode(
-        recipe.eval_data,
-        "eval.arrow",
-        Encoder(tokenizer, data.style, max_length, settings.train_on),
-    )
-
-
-def _data_line(data: str, encoded: EncodedData, max_length: int) -> str:
-    notes = []
-    if encoded.skipped:
-        notes.append(f"{encoded.skipped:,} bad rows skipped, the first {encoded.first_skipped}")
-    if encoded.truncated:
-        notes.append(f"{encoded.truncated:,} cut at {max_length} tokens")
-    return f"{data}: {encoded.rows:,} rows, {len(encoded.table):,} examples" + "".join(
-        f"; {note}" for note in notes
-    )
-
-
-def _split(
-    plan: Plan, data: EncodedData, held_out_data: EncodedData | None, say: Say
-) -> tuple[Examples, Examples | None]:
-    from adapter_hub.training.data import Examples, split
-
-    if held_out_data is not None:
-        return Examples(data.table), Examples(held_out_data.table)
-    fraction = plan.recipe.training.eval_fraction
-    examples, held_out = split(data, fraction, plan.recipe.training.seed)
-    if held_out is not None:
-        choice = "" if fraction is not None else " (choose with --eval-data or --eval-fraction)"
-        say(f"{len(held_out):,} of {len(data.table):,} examples held out for evaluation{choice}")
-    return examples, held_out
-
-
-def _schedule(plan: Plan, examples: Examples) -> tuple[Any, int]:
-    import os
-
-    from adapter_hub.training.batches import Schedule
-
-    settings = plan.recipe.training
-    if not int(examples.loss_tokens.sum()):
-        raise DataError(f"{plan.data} has no token to learn.")
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    schedule = Schedule(
-        examples.lengths, settings.batch_size, settings.grad_accum * processes, settings.seed
-    )
-    return schedule, settings.steps or schedule.steps_for(settings.epochs)
 
 
 def _check_resume(name: str, state: Path, identity: str, resume: bool, say: Say) -> None:
@@ -259,11 +134,7 @@ def _check_resume(name: str, state: Path, identity: str, resume: bool, say: Say)
             )
             state.unlink()
         return
-    if found is None:
-        raise UsageError(
-            f"there is no interrupted run of {name!r} to resume.", hint=f"adapter-hub train {name}"
-        )
-    if found[0] != identity:
+    if found is None or found[0] != identity:
         raise TrainingError(
             f"the interrupted run of {name!r} had another recipe, data, base or number type.",
             hint="give the same flags as then, or train again without --resume",
@@ -305,7 +176,7 @@ def _record(
         "perplexity": perplexity,
     }
     metrics = {key: round(value, 4) for key, value in losses.items() if value is not None}
-    record = _provenance(plan, job, progress, dtype, (trainable, total), metrics)
+    record = provenance(plan, job, progress, dtype, (trainable, total), metrics)
     plot = loss_plot(f"{plan.name} on {plan.base.name}", progress)
     number, version = save_version(
         registry, plan.name, model, plan.base, record, plot, plan.recipe, plan.digest, metrics
@@ -327,71 +198,6 @@ def _record(
         base_eval_loss=progress.base_eval_loss,
         perplexity=perplexity,
     )
-
-
-def _provenance(
-    plan: Plan,
-    job: Job,
-    progress: Progress,
-    dtype: str,
-    parameters: tuple[int, int],
-    metrics: dict[str, float],
-) -> dict[str, Any]:
-    return {
-        "adapter": plan.name,
-        "recipe": _without_machine_paths(resolved(plan.recipe, plan.base)),
-        "recipe_digest": plan.digest,
-        "base": {
-            "name": plan.base.name,
-            "source": str(plan.base.source),
-            "revision": plan.base.revision,
-            "identity": job.identity,
-        },
-        "method": {
-            "name": plan.method.name,
-            "peft_type": str(
-                getattr(job.peft_config.peft_type, "value", job.peft_config.peft_type)
-            ),
-            "distribution": plan.method.distribution,
-            "version": plan.method.version,
-        },
-        "data": _data_record(job.data),
-        "eval_data": _data_record(job.held_out_data)
-        if job.held_out_data
-        else {"held_out": len(job.held_out or ())},
-        "style": job.data.style,
-        "max_length": job.max_length,
-        "dtype": dtype,
-        "seed": plan.recipe.training.seed,
-        "steps": progress.step,
-        "tokens": progress.tokens,
-        "loss_tokens": progress.loss_tokens,
-        "trainable_parameters": parameters[0],
-        "total_parameters": parameters[1],
-        "metrics": metrics,
-        "losses": [round(entry["loss"], 5) for entry in progress.history],
-        "evaluations": progress.evaluations,
-        "seconds": round(progress.seconds, 2),
-    }
-
-
-def _data_record(data: EncodedData) -> dict[str, Any]:
-    return {
-        "fingerprint": data.fingerprint,
-        "rows": data.rows,
-        "examples": len(data.table),
-        "skipped": data.skipped,
-        "truncated": data.truncated,
-    }
-
-
-def _without_machine_paths(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The record travels with the files: an absolute path is cut to its last part."""
-
-    def short(value: Any) -> Any:
-        return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
-
-    return {**recipe, "data": short(recipe["data"]), "eval_data": short(recipe["eval_data"])}
 
 
 @contextlib.contextmanager

@@ -1,0 +1,148 @@
+"""Everything before the weights: the base's folder, PEFT's word on the method, the data, the steps."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapter_hub.errors import DataError
+from adapter_hub.plugins import Catalog
+from adapter_hub.registry.store import Registry
+from adapter_hub.training.plan import Plan
+
+if TYPE_CHECKING:
+    from adapter_hub.prompts.encode import Encoder
+    from adapter_hub.training.data import EncodedData, Examples
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A plan with its base found and its data encoded; no weights loaded yet."""
+
+    base_folder: Path
+    identity: dict[str, str]
+    tokenizer: Any
+    model_config: Any
+    peft_config: Any
+    parameters: tuple[int, int] | None
+    data: EncodedData
+    examples: Examples
+    held_out: Examples | None
+    held_out_data: EncodedData | None
+    max_length: int
+    schedule: Any
+    steps: int
+
+
+def prepare(plan: Plan, registry: Registry, catalog: Catalog, scratch: Path, say: Say) -> Job:
+    """Find the base, have PEFT check the method, encode the data. Loads no weights.
+
+    Raises BaseModelError, OptionError, DataError.
+    """
+    from adapter_hub.loading.bases import base_folder, context_length, load_config, load_tokenizer
+    from adapter_hub.loading.identity import base_identity
+    from adapter_hub.training.build import build_config, count_parameters
+
+    folder = base_folder(plan.base, catalog, registry.folder)
+    model_config = load_config(folder)
+    peft_config = build_config(plan.method, plan.recipe.options)
+    parameters = count_parameters(plan.method, peft_config, model_config)
+    tokenizer = load_tokenizer(folder)
+    max_length = min(
+        plan.recipe.training.max_length,
+        context_length(model_config) or plan.recipe.training.max_length,
+    )
+    data, held_out_data = _encode(plan, registry, catalog, scratch, tokenizer, max_length, say)
+    examples, held_out = _split(plan, data, held_out_data, say)
+    schedule, steps = _schedule(plan, examples)
+    identity = base_identity(folder).as_record()
+    return Job(
+        folder, identity, tokenizer, model_config, peft_config, parameters,
+        data, examples, held_out, held_out_data, max_length, schedule, steps,
+    )  # fmt: skip
+
+
+def _encode(
+    plan: Plan,
+    registry: Registry,
+    catalog: Catalog,
+    scratch: Path,
+    tokenizer: Any,
+    max_length: int,
+    say: Say,
+) -> tuple[EncodedData, EncodedData | None]:
+    from adapter_hub.prompts.encode import Encoder
+    from adapter_hub.prompts.rows import TrainingRow, style_of
+    from adapter_hub.training.data import encode_data, open_rows
+
+    settings, recipe = plan.recipe.training, plan.recipe
+
+    def make_encoder(row: TrainingRow) -> Encoder:
+        style = style_of(row, bool(tokenizer.chat_template))
+        return Encoder(tokenizer, style, max_length, settings.train_on)
+
+    def encode(data: str, file: str, encoder: Encoder | None) -> EncodedData:
+        encoded = encode_data(
+            data,
+            open_rows(data, registry.folder, catalog),
+            encoder,
+            make_encoder,
+            column_map=recipe.column_map,
+            skip_bad=settings.on_bad_row == "skip",
+            path=scratch / file,
+        )
+        say(_data_line(data, encoded, max_length))
+        return encoded
+
+    data = encode(plan.data, "train.arrow", None)
+    if not recipe.eval_data:
+        return data, None
+    return data, encode(
+        recipe.eval_data,
+        "eval.arrow",
+        Encoder(tokenizer, data.style, max_length, settings.train_on),
+    )
+
+
+def _data_line(data: str, encoded: EncodedData, max_length: int) -> str:
+    notes = []
+    if encoded.skipped:
+        notes.append(f"{encoded.skipped:,} bad rows skipped, the first {encoded.first_skipped}")
+    if encoded.truncated:
+        notes.append(f"{encoded.truncated:,} cut at {max_length} tokens")
+    return f"{data}: {encoded.rows:,} rows, {len(encoded.table):,} examples" + "".join(
+        f"; {note}" for note in notes
+    )
+
+
+def _split(
+    plan: Plan, data: EncodedData, held_out_data: EncodedData | None, say: Say
+) -> tuple[Examples, Examples | None]:
+    from adapter_hub.training.data import Examples, split
+
+    if held_out_data is not None:
+        return Examples(data.table), Examples(held_out_data.table)
+    fraction = plan.recipe.training.eval_fraction
+    examples, held_out = split(data, fraction, plan.recipe.training.seed)
+    if held_out is not None:
+        choice = "" if fraction is not None else " (choose with --eval-data or --eval-fraction)"
+        say(f"{len(held_out):,} of {len(data.table):,} examples held out for evaluation{choice}")
+    return examples, held_out
+
+
+def _schedule(plan: Plan, examples: Examples) -> tuple[Any, int]:
+    from adapter_hub.training.batches import Schedule
+
+    settings = plan.recipe.training
+    if not int(examples.loss_tokens.sum()):
+        raise DataError(f"{plan.data} has no token to learn.")
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    schedule = Schedule(
+        examples.lengths, settings.batch_size, settings.grad_accum * processes, settings.seed
+    )
+    return schedule, settings.steps or schedule.steps_for(settings.epochs)

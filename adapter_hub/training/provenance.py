@@ -1,0 +1,79 @@
+"""What ``adapter_hub.json`` says of a training run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapter_hub.training.plan import Plan, resolved
+from adapter_hub.training.prepare import Job
+
+if TYPE_CHECKING:
+    from adapter_hub.training.checkpoint import Progress
+    from adapter_hub.training.data import EncodedData
+
+
+def provenance(
+    plan: Plan,
+    job: Job,
+    progress: Progress,
+    dtype: str,
+    parameters: tuple[int, int],
+    metrics: dict[str, float],
+) -> dict[str, Any]:
+    """The record of a run; ``parameters`` are (trainable, all). It names no path of this machine."""
+    return {
+        "adapter": plan.name,
+        "recipe": _without_machine_paths(resolved(plan.recipe, plan.base)),
+        "recipe_digest": plan.digest,
+        "base": {
+            "name": plan.base.name,
+            "source": str(plan.base.source),
+            "revision": plan.base.revision,
+            "identity": job.identity,
+        },
+        "method": {
+            "name": plan.method.name,
+            "peft_type": str(
+                getattr(job.peft_config.peft_type, "value", job.peft_config.peft_type)
+            ),
+            "distribution": plan.method.distribution,
+            "version": plan.method.version,
+        },
+        "data": _data_record(job.data),
+        "eval_data": _data_record(job.held_out_data)
+        if job.held_out_data
+        else {"held_out": len(job.held_out or ())},
+        "style": job.data.style,
+        "max_length": job.max_length,
+        "dtype": dtype,
+        "seed": plan.recipe.training.seed,
+        "steps": progress.step,
+        "tokens": progress.tokens,
+        "loss_tokens": progress.loss_tokens,
+        "trainable_parameters": parameters[0],
+        "total_parameters": parameters[1],
+        "metrics": metrics,
+        "losses": [round(entry["loss"], 5) for entry in progress.history],
+        "evaluations": progress.evaluations,
+        "seconds": round(progress.seconds, 2),
+    }
+
+
+def _data_record(data: EncodedData) -> dict[str, Any]:
+    return {
+        "fingerprint": data.fingerprint,
+        "rows": data.rows,
+        "examples": len(data.table),
+        "skipped": data.skipped,
+        "truncated": data.truncated,
+    }
+
+
+def _without_machine_paths(recipe: dict[str, Any]) -> dict[str, Any]:
+    """The record travels with the files: an absolute path is cut to its last part."""
+
+    def short(value: Any) -> Any:
+        return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+    return {**recipe, "data": short(recipe["data"]), "eval_data": short(recipe["eval_data"])}

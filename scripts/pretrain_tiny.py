@@ -1,0 +1,612 @@
+"""Pretrain the embedded base model on a folder of public-domain fairy tales.
+
+    python scripts/pretrain_tiny.py fairy-tales/ adapter_hub/bases/tiny
+
+The story, in the order of the code: clean the books into tales, hold some text out, train a
+byte-level BPE tokenizer, train a small Llama on two CPU cores, measure it on the held-out text,
+and save it as transformers reads it. Every choice is an argument and every draw is seeded, so the
+same arguments give the same model up to the rounding of the machine's arithmetic.
+
+With ``--checkpoint FILE`` the run is saved there now and then, and continues from there when the
+file exists. A run that is getting late can be continued with an earlier ``--decay-from`` and a
+smaller ``--steps``: until the decay the learning rate is constant, so nothing before it changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
+
+END_OF_TEXT = "<|endoftext|>"
+PAD = "<|pad|>"
+PROMPTS = ("Once upon a time", "The old woman said", '"Who are you?" asked')
+
+
+# --- The texts -----------------------------------------------------------------------------------
+
+# Sections that are not tales; what stands before a book's first tale comes under one of them too.
+NOT_A_TALE = re.compile(
+    r"(?i)\b(contents|preface|introduction|dedication|preparer.s note|how to get into)\b"
+)
+# Back matter: nothing after it is a tale.
+BACK_MATTER = re.compile(r"(?i)^(notes and references|oyez|footnotes?|\*{5,})\W*$")
+CHAPTER_MARK = re.compile(r"(?i)^(chapter\s+)?[ivxlc\d]+\W*$")
+# Sources and footnotes on lines of their own: "(1) Grimm.", "[From the Pushto.]", "* A Danish mile".
+NOTE = re.compile(
+    r"^(\[.*\]|\(\d+\).*|\*.*|\([^()]*(from|translated|adapted|m[aä]h?rchen)[^()]{,60}\)"
+    r"|(from (the )?[‘“]|translated from|adapted from|from the \w+[.]|from the japanische|slavonic story"
+    r"|contes |cuentos |\w+ische |west highland tales|footnotes:).{,150})$",
+    re.I | re.S,
+)
+INLINE_NOTE = re.compile(r"\s*\[[^\]]*\]|\(\d+\)|\*")
+SMALL_WORDS = {"a", "an", "and", "as", "at", "by", "for", "from", "had", "in", "into", "is", "it", "of", "on", "or"} | {
+    "out", "that", "the", "to", "too", "was", "went", "what", "who", "with"
+}  # fmt: skip
+SHORTEST_TALE = 600
+
+
+def is_heading(block: str) -> bool:
+    """Tell a title on lines of its own from a short paragraph: unpunctuated, and in capitals."""
+    if block.count("\n") > 1 or len(block) > 90 or re.search(r"[.!?,;:”\"’'-]$", block):
+        return bool(CHAPTER_MARK.match(block.strip())) or block.upper().startswith("CHAPTER ")
+    words = [
+        word for word in re.findall(r"[^\W\d_][\w'’-]*", block) if word.lower() not in SMALL_WORDS
+    ]
+    return all(word[0].isupper() for word in words)
+
+
+def straighten(text: str) -> str:
+    """Write every quotation with ``"`` and every apostrophe with ``'``; drop marks of emphasis.
+
+    The books disagree on single or double, curly or straight. Settling it gives a small
+    vocabulary one way to open a speech and one way to close it.
+    """
+    text = re.sub(r"[“”]", '"', text.replace("_", "").replace("`", "'"))
+    text = re.sub(r"‘(?=(tis|twas|em|twill)\b)", "'", text, flags=re.I).replace("‘", '"')
+    text = text.replace("’", "'")
+    # A single quote before a word opens, one after punctuation closes; between letters it stays.
+    text = re.sub(r"(?<![\w.,!?;'])'(?!(tis|twas|em|twill|t)\b)(?=[\w.])", '"', text, flags=re.I)
+    text = re.sub(r"(?<=[.,!?;:-])'(?!\w)", '"', text)
+    return re.sub(r"(\"[^\"']*[^\"'s])'(?!\w)", r'\1"', text)
+
+
+def paragraph(block: str) -> str:
+    """Unwrap the lines of a block into one paragraph."""
+    text = straighten(INLINE_NOTE.sub("", block))
+    text = re.sub(r"\s+", " ", re.sub(r"-{2,}", "--", text)).strip()
+    # Some books open every tale with a word in capitals: "ONCE upon a time".
+    text = re.sub(r"^[A-Z]{2,}(?= [a-z])", lambda word: word[0].capitalize(), text)
+    return text if re.search(r"\w", text) else ""
+
+
+def tales(book: str) -> list[str]:
+    """Cut a book at its headings into tales, with paragraphs separated by blank lines."""
+    found: list[list[str]] = [[]]
+    skipping = True  # until the first heading that is not front matter
+    for block in re.split(r"\n\s*\n", book.replace("\r\n", "\n")):
+        block = block.strip()
+        past_half = sum(map(len, (p for tale in found for p in tale))) > len(book) / 2
+        if past_half and BACK_MATTER.match(block):
+            break
+        if not block or NOTE.match(block) or CHAPTER_MARK.match(block):
+            continue
+        if is_heading(block):
+            skipping = bool(NOT_A_TALE.search(block))
+            found.append([])
+        elif not skipping and (text := paragraph(block)):
+            found[-1].append(text)
+    joined = ("\n\n".join(paragraphs) for paragraphs in found)
+    return [tale for tale in joined if len(tale) >= SHORTEST_TALE]
+
+
+def hold_out(book_tales: list[str], share: float) -> tuple[list[str], str]:
+    """Take one contiguous block of whole paragraphs from the middle of a book.
+
+    The tales it was cut from end before it and begin again after it, so that no training text
+    runs across the gap.
+    """
+    paragraphs = [(n, text) for n, tale in enumerate(book_tales) for text in tale.split("\n\n")]
+    total = sum(len(text) for _, text in paragraphs)
+    kept: dict[tuple[int, bool], list[str]] = {}
+    held: dict[int, list[str]] = {}
+    position = 0
+    for number, text in paragraphs:
+        if 0.5 * total <= position < (0.5 + share) * total:
+            held.setdefault(number, []).append(text)
+        else:
+            kept.setdefault((number, position > 0.5 * total), []).append(text)
+        position += len(text)
+    return ["\n\n".join(texts) for texts in kept.values()], END_OF_TEXT.join(
+        map("\n\n".join, held.values())
+    )
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The cleaned tales to train on, and the held-out block of every book."""
+
+    train: list[str]
+    held_out: list[str]
+    gutenberg: list[tuple[str, str]]
+
+
+def read_corpus(folder: Path, share: float) -> Corpus:
+    """Clean and split every ``.txt`` file of a folder."""
+    train: list[str] = []
+    held_out: list[str] = []
+    gutenberg: list[tuple[str, str]] = []
+    for path in sorted(folder.glob("*.txt")):
+        book = tales(path.read_text(encoding="utf-8"))
+        kept, held = hold_out(book, share)
+        train += kept
+        held_out.append(held)
+        name, _, number = path.stem.rpartition("-pg")
+        gutenberg.append((name.replace("-", " "), number))
+        print(f"{path.name}: {len(book)} tales, {sum(map(len, book)):,} characters", flush=True)
+    if not train:
+        raise SystemExit(f"no tales in the .txt files of {folder}")
+    return Corpus(train, held_out, gutenberg)
+
+
+# --- The tokenizer -------------------------------------------------------------------------------
+
+# Words with the space before them, digits by threes, punctuation, and runs of newlines whole.
+PIECES = r"'(?:s|t|re|ve|m|ll|d)\b| ?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\n+|[^\S\n]+(?!\S)|\s+"
+
+
+def train_tokenizer(texts: list[str], vocab: int, context: int) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE: any text is encoded and comes back exactly as it was."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab,
+        special_tokens=[END_OF_TEXT, PAD],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token=END_OF_TEXT,
+        eos_token=END_OF_TEXT,
+        pad_token=PAD,
+        model_max_length=context,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> Tensor:
+    """Join the texts into one stream of ids, every text behind an end-of-text."""
+    ids: list[int] = []
+    for text in texts:
+        ids += [tokenizer.eos_token_id, *tokenizer.backend_tokenizer.encode(text).ids]
+    return torch.tensor([*ids, tokenizer.eos_token_id])
+
+
+# --- The model and its training ------------------------------------------------------------------
+
+
+def build_model(args: argparse.Namespace) -> LlamaForCausalLM:
+    """Make the untrained Llama."""
+    config = LlamaConfig(
+        vocab_size=args.vocab,
+        hidden_size=args.hidden,
+        intermediate_size=args.intermediate,
+        num_hidden_layers=args.layers,
+        num_attention_heads=args.heads,
+        num_key_value_heads=args.heads,
+        max_position_embeddings=args.context,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=0,
+        pad_token_id=1,
+        attention_dropout=0.0,
+    )
+    return LlamaForCausalLM(config)
+
+
+def batches(stream: Tensor, args: argparse.Namespace, start: int) -> Iterator[tuple[int, Tensor]]:
+    """Yield (step, rows of length+1 ids) from ``start`` on.
+
+    Every pass over the stream cuts it at another offset and shuffles the rows. All draws before
+    ``start`` are repeated, so a continued run sees the batches that it would have seen.
+    """
+    draws = torch.Generator().manual_seed(args.seed)
+    step = 0
+    while True:
+        offset = int(torch.randint(args.context, (), generator=draws))
+        order_seed = int(torch.randint(2**31, (), generator=draws))
+        length = args.context if step >= args.long_from else args.short
+        rows = stream[offset:].unfold(0, length + 1, length)
+        order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(order_seed))
+        for chosen in order.split(args.batch_tokens // length)[:-1]:
+            if step >= args.long_from and length != args.context:
+                break
+            if step >= start:
+                yield step, rows[chosen]
+            step += 1
+
+
+def optimizers(model: LlamaForCausalLM, args: argparse.Namespace) -> list[torch.optim.Optimizer]:
+    """Muon for the hidden matrices, which learn faster by it; AdamW for embeddings and norms."""
+    hidden = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    return [
+        torch.optim.Muon(
+            hidden, lr=args.lr, weight_decay=args.weight_decay, adjust_lr_fn="match_rms_adamw"
+        ),
+        torch.optim.AdamW(others, lr=args.embed_lr, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
+def rate(step: int, args: argparse.Namespace) -> float:
+    """Warm up, stay, then go down in a straight line to zero at the last step."""
+    decaying = max(0, step - args.decay_from) / (args.steps - args.decay_from)
+    return min((step + 1) / args.warmup, 1.0) * (1.0 - decaying)
+
+
+Loss = Callable[[Tensor], Tensor]
+
+
+def loss_function(model: LlamaForCausalLM, compiled: bool) -> Loss:
+    """Return the mean loss of a batch of rows, in bfloat16 where that is safe."""
+
+    def loss(rows: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(input_ids=rows[:, :-1], use_cache=False).logits
+        return cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten())
+
+    return cast(Loss, torch.compile(loss)) if compiled else loss
+
+
+def train(model: LlamaForCausalLM, stream: Tensor, held: Tensor, args: argparse.Namespace) -> float:
+    """Run the steps that remain, saving and reporting on the way; return the last train loss."""
+    steppers = optimizers(model, args)
+    start, recent = restore(model, steppers, args)
+    loss_of = loss_function(model, args.compile)
+    model.train()
+    began = time.monotonic()
+    for step, rows in batches(stream, args, start):
+        if step >= args.steps:
+            break
+        for stepper, peak in zip(steppers, (args.lr, args.embed_lr), strict=True):
+            for group in stepper.param_groups:
+                group["lr"] = peak * rate(step, args)
+        loss = loss_of(rows)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for stepper in steppers:
+            stepper.step()
+            stepper.zero_grad()
+        recent = loss.item() if not recent else 0.95 * recent + 0.05 * loss.item()
+        done = step + 1
+        if done % args.report_every == 0:
+            speed = (done - start) * args.batch_tokens / (time.monotonic() - began)
+            print(
+                f"step {done}/{args.steps} train {recent:.4f} rate {rate(step, args):.3f} {speed:.0f} tok/s",
+                flush=True,
+            )
+        if done % args.evaluate_every == 0 or done == args.steps:
+            print(
+                f"step {done} held-out {evaluate(model, held, args.context)[0]:.4f} nats/token",
+                flush=True,
+            )
+            checkpoint(model, steppers, done, recent, args)
+    return recent
+
+
+def checkpoint(
+    model: LlamaForCausalLM,
+    steppers: list[torch.optim.Optimizer],
+    step: int,
+    recent: float,
+    args: argparse.Namespace,
+) -> None:
+    """Save all that a continued run needs, in one move so that the file is always whole."""
+    if args.checkpoint is None:
+        return
+    unfinished = args.checkpoint.with_suffix(".unfinished")
+    states = [stepper.state_dict() for stepper in steppers]
+    torch.save(
+        {"step": step, "recent": recent, "model": model.state_dict(), "steppers": states},
+        unfinished,
+    )
+    os.replace(unfinished, args.checkpoint)
+
+
+def restore(
+    model: LlamaForCausalLM, steppers: list[torch.optim.Optimizer], args: argparse.Namespace
+) -> tuple[int, float]:
+    """Load the checkpoint, if there is one; return the steps done and the running train loss."""
+    if args.checkpoint is None or not args.checkpoint.exists():
+        return 0, 0.0
+    saved: dict[str, Any] = torch.load(args.checkpoint, weights_only=True)
+    model.load_state_dict(saved["model"])
+    for stepper, state in zip(steppers, saved["steppers"], strict=True):
+        stepper.load_state_dict(state)
+    print(f"continuing after step {saved['step']}", flush=True)
+    return int(saved["step"]), float(saved["recent"])
+
+
+# --- The measure ---------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def evaluate(model: LlamaForCausalLM, stream: Tensor, context: int) -> tuple[float, float]:
+    """Return the mean and the total loss in nats, over windows that do not overlap."""
+    model.eval()
+    total = 0.0
+    for begin in range(0, len(stream) - 1, context):
+        window = stream[begin : begin + context + 1].unsqueeze(0)
+        logits = model(input_ids=window[:, :-1]).logits.float()
+        total += cross_entropy(logits[0], window[0, 1:], reduction="sum").item()
+    model.train()
+    return total / (len(stream) - 1), total
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a finished run has to say for itself."""
+
+    parameters: int
+    train_tokens: int
+    tokens_seen: int
+    held_out_tokens: int
+    held_out_bytes: int
+    train_nats: float
+    nats: float
+    nats_float32: float
+    perplexity: float
+    bits_per_byte: float
+    samples: list[str]
+
+
+def sample(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, prompt: str) -> str:
+    """Write on from a prompt, as a newcomer would have it do."""
+    inputs = tokenizer(prompt, return_tensors="pt")
+    output = model.generate(
+        **inputs, max_new_tokens=120, do_sample=True, temperature=0.7, top_p=0.9
+    )
+    return str(tokenizer.decode(output[0], skip_special_tokens=True))
+
+
+# --- The folder ----------------------------------------------------------------------------------
+
+
+def save(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, dtype: torch.dtype
+) -> None:
+    """Save the model with its tokenizer and its default way of generating."""
+    model.to(dtype)
+    model.generation_config.update(do_sample=True, temperature=0.7, top_p=0.9)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def load(folder: Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+    """Load a saved folder as anyone would."""
+    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return cast(LlamaForCausalLM, model), cast(PreTrainedTokenizerFast, tokenizer)
+
+
+ROUND_TRIPS = (
+    "Once upon a time",
+    "  two leading spaces\n\n\ttab",
+    "naïve “quotes” 日本語 🦊👩‍🚀",
+    " don't ,stop . now ",
+)
+
+
+def check_round_trips(tokenizer: PreTrainedTokenizerFast) -> None:
+    """Make sure that texts come back from the tokenizer exactly, with nothing put before them."""
+    for text in ROUND_TRIPS:
+        ids = tokenizer(text).input_ids
+        if tokenizer.decode(ids) != text or tokenizer.bos_token_id in ids:
+            raise RuntimeError(f"the tokenizer does not round-trip {text!r}")
+
+
+def measure(
+    folder: Path, corpus: Corpus, train_nats: float, exact_nats: float, args: argparse.Namespace
+) -> Report:
+    """Measure the model as saved: loaded afresh by transformers, in the precision of its file."""
+    model, tokenizer = load(folder)
+    check_round_trips(tokenizer)
+    held = encode(tokenizer, corpus.held_out)
+    nats, total = evaluate(model, held, args.context)
+    held_out_bytes = sum(len(text.replace(END_OF_TEXT, "").encode()) for text in corpus.held_out)
+    torch.manual_seed(args.seed)
+    return Report(
+        parameters=model.num_parameters(),
+        train_tokens=len(encode(tokenizer, corpus.train)),
+        tokens_seen=args.steps * args.batch_tokens,
+        held_out_tokens=len(held),
+        held_out_bytes=held_out_bytes,
+        train_nats=train_nats,
+        nats=nats,
+        nats_float32=exact_nats,
+        perplexity=math.exp(nats),
+        bits_per_byte=total / math.log(2) / held_out_bytes,
+        samples=[sample(model.eval(), tokenizer, prompt) for prompt in PROMPTS],
+    )
+
+
+def command(args: argparse.Namespace) -> str:
+    """Write the command that rebuilds this model."""
+    elsewhere = {"texts", "output", "checkpoint", "compile", "evaluate_every", "report_every"}
+    words = [
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in vars(args).items()
+        if name not in elsewhere
+    ]
+    lines = [" ".join(words[n : n + 4]) for n in range(0, len(words), 4)]
+    return " \\\n    ".join(
+        ["python scripts/pretrain_tiny.py fairy-tales/ adapter_hub/bases/tiny", *lines]
+    )
+
+
+README = """\
+# tiny: the embedded base model
+
+A Llama of {parameters:,} parameters that writes fairy tales. It was pretrained from nothing on the
+books below and on nothing else: it knows their English and no facts, and follows no instructions.
+
+## Measured
+
+On held-out text, loaded from this folder by transformers in {dtype}:
+
+| measure | value |
+|---|---|
+| nats per token | {nats:.4f} |
+| perplexity | {perplexity:.2f} |
+| bits per byte | {bits_per_byte:.4f} |
+| the same weights before rounding, nats per token | {nats_float32:.4f} |
+| loss on the last training batches, nats per token | {train_nats:.4f} |
+
+Held out is one contiguous block of whole paragraphs from the middle of every book, {share:.0%} of
+each: {held_out_tokens:,} tokens, {held_out_bytes:,} bytes after cleaning. The loss is measured in
+windows of {context} tokens that do not overlap, ends of text included. A few tales stand in more than one of
+the books in different translations.
+
+## Architecture and training
+
+{layers} layers, width {hidden}, {heads} heads, feed-forward {intermediate}, context {context}, tied embeddings,
+byte-level BPE of {vocab:,} tokens trained on the training text. `<|endoftext|>` (id 0) stands
+between tales and ends generation; nothing is put before a text; `<|pad|>` is id 1.
+
+{steps:,} steps of {batch_tokens:,} tokens: {tokens_seen:,} tokens seen, {passes:.1f} passes over {train_tokens:,}. Rows of
+{short} tokens, from step {long_from:,} on of {context}. Muon for the hidden matrices, AdamW for embeddings and
+norms; constant rate, from step {decay_from:,} on falling in a straight line to zero.
+
+Rebuild, from the books as .txt files in a folder:
+
+```sh
+{command}
+```
+
+The same arguments give the same model up to the rounding of the machine's arithmetic.
+
+## Samples
+
+Temperature 0.7, top-p 0.9, seed {seed}, not chosen:
+
+{samples}
+
+## Texts and licence
+
+The texts are in the public domain, from Project Gutenberg; the weights are offered on the same
+terms. Titles, prefaces, contents and notes were dropped, lines unwrapped, and all quotation marks
+written the same way.
+
+| book | Project Gutenberg number |
+|---|---|
+{books}
+"""
+
+
+def write_report(report: Report, corpus: Corpus, args: argparse.Namespace, folder: Path) -> None:
+    """Write the README of the finished folder."""
+    values = vars(args) | asdict(report)
+    values["share"] = args.held_out
+    values["passes"] = report.tokens_seen / report.train_tokens
+    values["command"] = command(args)
+    values["samples"] = "\n\n".join(
+        "> " + text.strip().replace("\n", "\n> ") for text in report.samples
+    )
+    values["books"] = "\n".join(f"| {name} | {number} |" for name, number in corpus.gutenberg)
+    (folder / "README.md").write_text(README.format(**values), encoding="utf-8")
+
+
+def publish(built: Path, output: Path) -> None:
+    """Move the finished files to their place one by one, so that each is whole at any time."""
+    output.mkdir(parents=True, exist_ok=True)
+    for path in sorted(built.iterdir()):
+        os.replace(path, output / path.name)
+
+
+def main() -> None:
+    """Run the whole story."""
+    args = arguments()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    corpus = read_corpus(args.texts, args.held_out)
+    tokenizer = train_tokenizer(corpus.train, args.vocab, args.context)
+    stream, held = encode(tokenizer, corpus.train), encode(tokenizer, corpus.held_out)
+    model = build_model(args)
+    print(
+        f"{model.num_parameters():,} parameters, {len(stream):,} train tokens, {len(held):,} held out",
+        flush=True,
+    )
+    train_nats = train(model, stream, held, args)
+    exact_nats, _ = evaluate(model, held, args.context)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=args.output.parent) as unfinished:
+        built = Path(unfinished) / "tiny"
+        save(model, tokenizer, built, getattr(torch, args.dtype))
+        report = measure(built, corpus, train_nats, exact_nats, args)
+        write_report(report, corpus, args, built)
+        publish(built, args.output)
+    print(json.dumps(asdict(report), indent=2, ensure_ascii=False))
+
+
+def arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    add = parser.add_argument
+    add("texts", type=Path, help="folder of .txt files")
+    add("output", type=Path, help="folder for the finished model")
+    add("--seed", type=int, default=0)
+    add("--vocab", type=int, default=2048)
+    add("--hidden", type=int, default=256)
+    add("--intermediate", type=int, default=640)
+    add("--layers", type=int, default=6)
+    add("--heads", type=int, default=4)
+    add("--context", type=int, default=512, help="longest training rows, and the model's context")
+    add("--short", type=int, default=256, help="length of the rows before --long-from")
+    add("--long-from", type=int, default=1800, help="first step with rows of --context")
+    add("--batch-tokens", type=int, default=8192)
+    add("--steps", type=int, default=2400)
+    add("--warmup", type=int, default=50)
+    add("--decay-from", type=int, default=1400, help="first step of the decay to zero")
+    add("--lr", type=float, default=4e-3, help="of the hidden matrices (Muon)")
+    add("--embed-lr", type=float, default=4e-3, help="of embeddings and norms (AdamW)")
+    add("--weight-decay", type=float, default=0.1)
+    add("--held-out", type=float, default=0.02, help="share of every book held out")
+    add("--dtype", choices=("bfloat16", "float16"), default="bfloat16", help="of the saved weights")
+    add("--threads", type=int, default=2)
+    add("--evaluate-every", type=int, default=200, help="steps between evaluations and checkpoints")
+    add("--report-every", type=int, default=20)
+    add("--checkpoint", type=Path, help="save here, and continue from here if it exists")
+    add("--compile", action=argparse.BooleanOptionalAction, default=True)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""Fixtures: small real models, a registry on them, and a guard against the network."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before anything imports the libraries that read them.
+os.environ.update(
+    {
+        "HF_HUB_OFFLINE": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "TRANSFORMERS_VERBOSITY": "error",
+        "TOKENIZERS_PARALLELISM": "false",
+        "ADAPTER_HUB_PLUGINS": "",
+        "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR", ""),
+    }
+)
+sys.path.insert(0, str(Path(__file__).parent))
+
+import models
+
+LOOPBACK = ("127.", "::1", "localhost")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that leaves the machine fails, whatever it would have found there."""
+    connect = socket.socket.connect
+
+    def guarded(self: socket.socket, address: Any) -> Any:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and not str(address[0]).startswith(
+            LOOPBACK
+        ):
+            raise AssertionError(f"a test tried to connect to {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ADAPTER_HUB_REGISTRY", "ADAPTER_HUB_DEBUG", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of random models: ``llama``, ``other`` (same shape), ``short`` (one layer), ``chatty``, ``gpt2``."""
+    folder = tmp_path_factory.mktemp("bases")
+    return {
+        "llama": models.save_llama(folder / "llama"),
+        "other": models.save_llama(folder / "other", seed=1),
+        "short": models.save_llama(folder / "short", layers=1),
+        "chatty": models.save_llama(folder / "chatty", chat=True),
+        "gpt2": models.save_gpt2(folder / "gpt2"),
+    }
+
+
+@pytest.fixture
+def project(tmp_path: Path, bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: a registry that knows the random bases, and some data."""
+    text = "schema = 1\n"
+    for name, folder in sorted(bases.items()):
+        text += f'\n[bases.{name}]\nsource = "path:{folder}"\n'
+    (tmp_path / "registry.toml").write_text(text, encoding="utf-8")
+    rows = [
+        f'{{"prompt": "Q: {number} plus one?\\nA:", "completion": " {number + 1}"}}'
+        for number in range(40)
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+class Result:
+    """What a command did: exit code, standard output, standard error."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self) -> Any:
+        import json
+
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def hub(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Result]]:
+    """Run a command of adapter-hub in this process, as the console script would."""
+    from adapter_hub.cli.main import group
+
+    def run(*arguments: str) -> Result:
+        capfd.readouterr()
+        try:
+            group.main(list(arguments), prog_name="adapter-hub")
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capfd.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    yield run
