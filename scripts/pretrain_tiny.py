@@ -283,7 +283,7 @@ def loss_function(model: LlamaForCausalLM, compiled: bool) -> Loss:
             logits = model(input_ids=rows[:, :-1], use_cache=False).logits
         return cross_entropy(logits.flatten(0, 1).float(), rows[:, 1:].flatten())
 
-    return cast(Loss, torch.compile(loss)) if compiled else loss
+    return cast(Loss, torch.compile(loss, dynamic=False)) if compiled else loss
 
 
 def train(model: LlamaForCausalLM, stream: Tensor, held: Tensor, args: argparse.Namespace) -> float:

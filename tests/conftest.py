@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ class Result:
 
 
 @pytest.fixture
-def hub(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Result]]:
+def hub(capfd: pytest.CaptureFixture[str]) -> Callable[..., Result]:
     """Run a command of adapter-hub in this process, as the console script would."""
     from adapter_hub.cli.main import group
 
@@ -108,4 +108,4 @@ def hub(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Result]]:
         captured = capfd.readouterr()
         return Result(code, captured.out, captured.err)
 
-    yield run
+    return run

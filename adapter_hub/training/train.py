@@ -20,6 +20,8 @@ from adapter_hub.errors import (
 from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry.store import Registry
 from adapter_hub.training.plan import Changes, Plan, make_plan
+from adapter_hub.training.prepare import Job, Say, prepare
+from adapter_hub.training.provenance import provenance
 
 if TYPE_CHECKING:
     from adapter_hub.training.checkpoint import Progress
