@@ -1,0 +1,173 @@
+"""init, base, list, show, status, rename, remove: what is printed and what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+
+Hub = Callable[..., Any]
+
+TWO = """
+# ours
+[adapters.alpha]
+base = "llama"
+options = { r = 4 }
+data = "rows.jsonl"
+tags = ["demo", "small"]
+aliases = { prod = 1 }
+
+[adapters.alpha.versions.1]
+created = 2026-01-02T03:04:05Z
+files = { "adapter_config.json" = "sha256:aa" }
+metrics = { eval_loss = 1.5 }
+
+[adapters.beta]
+base = "gpt2"
+method = "lora"
+"""
+
+
+@pytest.fixture
+def two(project: Path) -> Path:
+    with (project / "registry.toml").open("a") as file:
+        file.write(TWO)
+    return project
+
+
+def test_init_writes_a_registry_that_reads_back(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert hub("init", "new").code == 0
+    monkeypatch.chdir(tmp_path / "new")
+    assert [each["name"] for each in hub("list", "--json").json] == ["gpt-lora"]
+    assert "adapters/" in (tmp_path / "new" / ".gitignore").read_text()
+    again = hub("init")
+    assert again.code == 4
+    assert "nothing was changed" in again.err
+
+
+def test_base_add_pins_list_show_remove(hub: Hub, project: Path, bases: dict[str, Path]) -> None:
+    added = hub("base", "add", "mine", f"path:{bases['llama']}")
+    assert added.code == 0, added.err
+    shown = hub("base", "show", "mine", "--json").json
+    assert shown["revision"].startswith("sha256:")
+    assert "mine" in [each["name"] for each in hub("base", "list", "--json").json]
+    assert hub("base", "add", "mine", f"path:{bases['llama']}").code == 4
+    assert hub("base", "remove", "mine").code == 0
+    assert hub("base", "show", "mine").code == 2
+
+
+def test_base_add_takes_a_full_commit_without_a_network(hub: Hub, project: Path) -> None:
+    commit = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
+    assert hub("base", "add", "g", "hf:openai-community/gpt2", "--revision", commit).code == 0
+    assert hub("base", "show", "g", "--json").json["revision"] == commit
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "words"),
+    [
+        ("gpt2", 2, "write hf:OWNER/REPO"),
+        ("hf:gpt2", 2, "does not name a repository"),
+        ("path:nowhere", 1, "there is no folder"),
+        ("plugin:tiny-ish", 2, "there is no base 'tiny-ish' (did you mean 'tiny'?)"),
+    ],
+)
+def test_base_add_refuses(hub: Hub, project: Path, source: str, code: int, words: str) -> None:
+    before = (project / "registry.toml").read_bytes()
+    result = hub("base", "add", "x", source)
+    assert result.code == code
+    assert words in result.err
+    assert (project / "registry.toml").read_bytes() == before
+
+
+def test_base_remove_is_refused_while_used(hub: Hub, two: Path) -> None:
+    result = hub("base", "remove", "llama")
+    assert result.code == 4
+    assert "used by alpha" in result.err
+
+
+def test_list_json_has_the_contract_s_fields(hub: Hub, two: Path) -> None:
+    alpha, beta = hub("list", "--json").json
+    wanted = {
+        "name",
+        "base",
+        "method",
+        "version",
+        "versions",
+        "aliases",
+        "tags",
+        "created",
+        "metrics",
+        "hub",
+    }
+    assert wanted <= set(alpha)
+    assert alpha["created"] == "2026-01-02T03:04:05Z"
+    assert beta["version"] is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "names"),
+    [
+        (("--base", "gpt2"), ["beta"]),
+        (("--tag", "demo", "--tag", "small"), ["alpha"]),
+        (("--tag", "demo", "--tag", "large"), []),
+        (("--where", "eval_loss<1.9"), ["alpha"]),
+        (("--where", "eval_loss>1.9"), []),
+        (("--sort", "eval_loss"), ["alpha", "beta"]),
+        (("--method", "lora"), ["alpha", "beta"]),
+    ],
+)
+def test_list_filters(hub: Hub, two: Path, flags: tuple[str, ...], names: list[str]) -> None:
+    assert [each["name"] for each in hub("list", "--json", *flags).json] == names
+
+
+def test_list_refuses_a_condition_it_cannot_read(hub: Hub, two: Path) -> None:
+    result = hub("list", "--where", "eval_loss")
+    assert result.code == 2
+    assert "not a condition" in result.err
+
+
+def test_show(hub: Hub, two: Path) -> None:
+    shown = hub("show", "alpha@prod", "--json").json
+    assert shown["version"] == 1
+    assert shown["recipe"]["options"] == {"r": 4}
+    assert {"recipe", "files", "digest", "provenance"} <= set(shown)
+    assert "never trained" in hub("show", "beta").err
+    assert hub("show", "alpha@7").code == 2
+
+
+def test_status(hub: Hub, two: Path) -> None:
+    states = {each["name"]: each["state"] for each in hub("status", "--json").json}
+    assert states == {"alpha": "missing", "beta": "never trained"}
+
+
+def test_rename_keeps_the_comment_and_moves_the_files(hub: Hub, two: Path) -> None:
+    (two / "adapters/alpha/1").mkdir(parents=True)
+    (two / "adapters/alpha/1/adapter_config.json").write_text("{}")
+    assert hub("rename", "alpha", "zeta").code == 0
+    text = (two / "registry.toml").read_text()
+    assert "# ours\n[adapters.zeta]" in text
+    assert (two / "adapters/zeta/1/adapter_config.json").read_text() == "{}"
+    assert not (two / "adapters/alpha").exists()
+    assert hub("rename", "zeta", "BETA").code == 4
+
+
+def test_remove(hub: Hub, two: Path) -> None:
+    refused = hub("remove", "alpha@1", "--yes")
+    assert refused.code == 4
+    assert "is prod" in refused.err
+    assert hub("remove", "alpha", "--yes").code == 0
+    assert "alpha" not in tomli.loads((two / "registry.toml").read_text())["adapters"]
+
+
+def test_import_remembers_nothing_of_a_missing_folder(hub: Hub, project: Path) -> None:
+    before = (project / "registry.toml").read_bytes()
+    result = hub("import", "nowhere", "--as", "x")
+    assert result.code == 2
+    assert "no folder nowhere" in result.err
+    assert (project / "registry.toml").read_bytes() == before

@@ -1,0 +1,29 @@
+"""methods, datasets, plugins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Hub = Callable[..., Any]
+
+
+def test_methods(hub: Hub) -> None:
+    assert [each["name"] for each in hub("methods", "--json").json] == ["lora"]
+    told = hub("methods", "lora", "--json").json
+    rank = next(each for each in told["options"] if each["name"] == "r")
+    assert (rank["type"], rank["default"], rank["required"]) == ("integer", 8, False)
+    assert rank["help"]
+    assert "target_modules" in hub("methods", "lora").out
+    assert hub("methods", "lara").code == 2
+
+
+def test_datasets(hub: Hub) -> None:
+    assert [each["name"] for each in hub("datasets", "--json").json] == ["shakespeare"]
+    rows = hub("datasets", "shakespeare", "--json").json["first_rows"]
+    assert rows[0].startswith("First Citizen:")
+
+
+def test_plugins(hub: Hub) -> None:
+    assert hub("plugins", "--json").json == []
+    assert hub("plugins", "--check").code == 0
