@@ -23,6 +23,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,6 +35,7 @@ from torch.nn.functional import cross_entropy
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
@@ -40,40 +43,46 @@ from transformers import (
 
 END_OF_TEXT = "<|endoftext|>"
 PAD = "<|pad|>"
+say = partial(print, flush=True)  # a run in the background writes to a file
+
 PROMPTS = ("Once upon a time", "The old woman said", '"Who are you?" asked')
 
 
 # --- The texts -----------------------------------------------------------------------------------
 
-# Sections that are not tales; what stands before a book's first tale comes under one of them too.
+# Sections that are not tales.
 NOT_A_TALE = re.compile(
-    r"(?i)\b(contents|preface|introduction|dedication|preparer.s note|how to get into)\b"
+    r"\b(contents|preface|introduction|dedication|preparer.s note|how to get into)\b", re.I
 )
 # Back matter: nothing after it is a tale.
-BACK_MATTER = re.compile(r"(?i)^(notes and references|oyez|footnotes?|\*{5,})\W*$")
-CHAPTER_MARK = re.compile(r"(?i)^(chapter\s+)?[ivxlc\d]+\W*$")
-# Sources and footnotes on lines of their own: "(1) Grimm.", "[From the Pushto.]", "* A Danish mile".
+BACK_MATTER = re.compile(r"^(notes and references|footnotes?|\*{5,})\W*$", re.I)
+CHAPTER_MARK = re.compile(r"^(chapter\s+)?[ivxlc\d]+\W*$", re.I)
+# Footnotes and sources on lines of their own: "* A Danish mile", "(1) Grimm.", "[Mashona Story.]",
+# "(From the Serbian.)", "From the Danish."
 NOTE = re.compile(
     r"^(\[.*\]|\(\d+\).*|\*.*|\([^()]*(from|translated|adapted|m[aä]h?rchen)[^()]{,60}\)"
-    r"|(from (the )?[‘“]|translated from|adapted from|from the \w+[.]|from the japanische|slavonic story"
-    r"|contes |cuentos |\w+ische |west highland tales|footnotes:).{,150})$",
+    r"|(from (the )?[‘“]|from the \w+[.]|from the japanische|translated from|adapted from"
+    r"|contes |cuentos |\w+ische |slavonic story|west highland tales|footnotes:).{,150})$",
     re.I | re.S,
 )
 INLINE_NOTE = re.compile(r"\s*\[[^\]]*\]|\(\d+\)|\*")
-SMALL_WORDS = {"a", "an", "and", "as", "at", "by", "for", "from", "had", "in", "into", "is", "it", "of", "on", "or"} | {
-    "out", "that", "the", "to", "too", "was", "went", "what", "who", "with"
-}  # fmt: skip
-SHORTEST_TALE = 600
+# Words that a title may leave without a capital.
+SMALL_WORDS = re.compile(
+    r"(a|an|and|as|at|by|for|from|had|in|into|is|it|of|on|or|out|that|the|to|too|was|went|what|who"
+    r"|with)$",
+    re.I,
+)
+SHORTEST_TALE = 600  # characters; what is shorter is a leftover of front matter
 
 
 def is_heading(block: str) -> bool:
-    """Tell a title on lines of its own from a short paragraph: unpunctuated, and in capitals."""
+    """Tell a title on lines of its own from a short paragraph: capitals, and no punctuation."""
+    if block.upper().startswith("CHAPTER "):
+        return True
     if block.count("\n") > 1 or len(block) > 90 or re.search(r"[.!?,;:”\"’'-]$", block):
-        return bool(CHAPTER_MARK.match(block.strip())) or block.upper().startswith("CHAPTER ")
-    words = [
-        word for word in re.findall(r"[^\W\d_][\w'’-]*", block) if word.lower() not in SMALL_WORDS
-    ]
-    return all(word[0].isupper() for word in words)
+        return False
+    words = re.findall(r"[^\W\d_][\w'’-]*", block)
+    return all(word[0].isupper() for word in words if not SMALL_WORDS.match(word))
 
 
 def straighten(text: str) -> str:
@@ -106,8 +115,8 @@ def tales(book: str) -> list[str]:
     skipping = True  # until the first heading that is not front matter
     for block in re.split(r"\n\s*\n", book.replace("\r\n", "\n")):
         block = block.strip()
-        past_half = sum(map(len, (p for tale in found for p in tale))) > len(book) / 2
-        if past_half and BACK_MATTER.match(block):
+        # The contents of a book name its notes too; those are not the end of it.
+        if BACK_MATTER.match(block) and sum(len(text) for text in chain(*found)) > len(book) / 2:
             break
         if not block or NOTE.match(block) or CHAPTER_MARK.match(block):
             continue
@@ -137,9 +146,8 @@ def hold_out(book_tales: list[str], share: float) -> tuple[list[str], str]:
         else:
             kept.setdefault((number, position > 0.5 * total), []).append(text)
         position += len(text)
-    return ["\n\n".join(texts) for texts in kept.values()], END_OF_TEXT.join(
-        map("\n\n".join, held.values())
-    )
+    held_out = END_OF_TEXT.join("\n\n".join(texts) for texts in held.values())
+    return ["\n\n".join(texts) for texts in kept.values()], held_out
 
 
 @dataclass(frozen=True)
@@ -162,8 +170,8 @@ def read_corpus(folder: Path, share: float) -> Corpus:
         train += kept
         held_out.append(held)
         name, _, number = path.stem.rpartition("-pg")
-        gutenberg.append((name.replace("-", " "), number))
-        print(f"{path.name}: {len(book)} tales, {sum(map(len, book)):,} characters", flush=True)
+        gutenberg.append((name.replace("-", " ").title(), number))
+        say(f"{path.name}: {len(book)} tales, {sum(map(len, book)):,} characters")
     if not train:
         raise SystemExit(f"no tales in the .txt files of {folder}")
     return Corpus(train, held_out, gutenberg)
@@ -232,8 +240,8 @@ def build_model(args: argparse.Namespace) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def batches(stream: Tensor, args: argparse.Namespace, start: int) -> Iterator[tuple[int, Tensor]]:
-    """Yield (step, rows of length+1 ids) from ``start`` on.
+def batches(stream: Tensor, args: argparse.Namespace, start: int) -> Iterator[Tensor]:
+    """Yield the batches from step ``start`` on, as rows of ids one longer than what they train.
 
     Every pass over the stream cuts it at another offset and shuffles the rows. All draws before
     ``start`` are repeated, so a continued run sees the batches that it would have seen.
@@ -246,11 +254,12 @@ def batches(stream: Tensor, args: argparse.Namespace, start: int) -> Iterator[tu
         length = args.context if step >= args.long_from else args.short
         rows = stream[offset:].unfold(0, length + 1, length)
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(order_seed))
-        for chosen in order.split(args.batch_tokens // length)[:-1]:
+        size = args.batch_tokens // length
+        for begin in range(0, len(order) - size, size):
             if step >= args.long_from and length != args.context:
                 break
             if step >= start:
-                yield step, rows[chosen]
+                yield rows[order[begin : begin + size]]
             step += 1
 
 
@@ -268,8 +277,9 @@ def optimizers(model: LlamaForCausalLM, args: argparse.Namespace) -> list[torch.
 
 def rate(step: int, args: argparse.Namespace) -> float:
     """Warm up, stay, then go down in a straight line to zero at the last step."""
-    decaying = max(0, step - args.decay_from) / (args.steps - args.decay_from)
-    return min((step + 1) / args.warmup, 1.0) * (1.0 - decaying)
+    warming: float = min((step + 1) / args.warmup, 1.0)
+    decaying: float = max(0, step - args.decay_from) / (args.steps - args.decay_from)
+    return warming * (1.0 - decaying)
 
 
 Loss = Callable[[Tensor], Tensor]
@@ -286,73 +296,74 @@ def loss_function(model: LlamaForCausalLM, compiled: bool) -> Loss:
     return cast(Loss, torch.compile(loss, dynamic=False)) if compiled else loss
 
 
+@dataclass
+class Run:
+    """A training run between two steps: all that a checkpoint keeps."""
+
+    model: LlamaForCausalLM
+    steppers: list[torch.optim.Optimizer]
+    step: int = 0
+    train_nats: float = 0.0  # running mean over the last twenty steps or so
+
+    def save(self, path: Path) -> None:
+        """Save the run in one move, so that the file is always whole."""
+        unfinished = path.with_suffix(".unfinished")
+        saved = {
+            "step": self.step,
+            "recent": self.train_nats,
+            "model": self.model.state_dict(),
+            "steppers": [stepper.state_dict() for stepper in self.steppers],
+        }
+        torch.save(saved, unfinished)
+        os.replace(unfinished, path)
+
+    def restore(self, path: Path) -> None:
+        """Continue from a saved run."""
+        saved: dict[str, Any] = torch.load(path, weights_only=True)
+        self.model.load_state_dict(saved["model"])
+        for stepper, state in zip(self.steppers, saved["steppers"], strict=True):
+            stepper.load_state_dict(state)
+        self.step, self.train_nats = saved["step"], saved["recent"]
+        say(f"continuing after step {self.step}")
+
+
+def take_step(run: Run, loss_of: Loss, rows: Tensor, args: argparse.Namespace) -> None:
+    """Learn from one batch."""
+    for stepper, peak in zip(run.steppers, (args.lr, args.embed_lr), strict=True):
+        for group in stepper.param_groups:
+            group["lr"] = peak * rate(run.step, args)
+    loss = loss_of(rows)
+    loss.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(run.model.parameters(), 1.0)
+    for stepper in run.steppers:
+        stepper.step()
+        stepper.zero_grad()
+    # The first step has no mean to join.
+    share = 0.05 if run.step else 1.0
+    run.train_nats += share * (loss.item() - run.train_nats)
+    run.step += 1
+
+
 def train(model: LlamaForCausalLM, stream: Tensor, held: Tensor, args: argparse.Namespace) -> float:
     """Run the steps that remain, saving and reporting on the way; return the last train loss."""
-    steppers = optimizers(model, args)
-    start, recent = restore(model, steppers, args)
+    run = Run(model, optimizers(model, args))
+    if args.checkpoint and args.checkpoint.exists():
+        run.restore(args.checkpoint)
     loss_of = loss_function(model, args.compile)
     model.train()
-    began = time.monotonic()
-    for step, rows in batches(stream, args, start):
-        if step >= args.steps:
-            break
-        for stepper, peak in zip(steppers, (args.lr, args.embed_lr), strict=True):
-            for group in stepper.param_groups:
-                group["lr"] = peak * rate(step, args)
-        loss = loss_of(rows)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for stepper in steppers:
-            stepper.step()
-            stepper.zero_grad()
-        recent = loss.item() if not recent else 0.95 * recent + 0.05 * loss.item()
-        done = step + 1
-        if done % args.report_every == 0:
-            speed = (done - start) * args.batch_tokens / (time.monotonic() - began)
-            print(
-                f"step {done}/{args.steps} train {recent:.4f} rate {rate(step, args):.3f} {speed:.0f} tok/s",
-                flush=True,
-            )
-        if done % args.evaluate_every == 0 or done == args.steps:
-            print(
-                f"step {done} held-out {evaluate(model, held, args.context)[0]:.4f} nats/token",
-                flush=True,
-            )
-            checkpoint(model, steppers, done, recent, args)
-    return recent
-
-
-def checkpoint(
-    model: LlamaForCausalLM,
-    steppers: list[torch.optim.Optimizer],
-    step: int,
-    recent: float,
-    args: argparse.Namespace,
-) -> None:
-    """Save all that a continued run needs, in one move so that the file is always whole."""
-    if args.checkpoint is None:
-        return
-    unfinished = args.checkpoint.with_suffix(".unfinished")
-    states = [stepper.state_dict() for stepper in steppers]
-    torch.save(
-        {"step": step, "recent": recent, "model": model.state_dict(), "steppers": states},
-        unfinished,
-    )
-    os.replace(unfinished, args.checkpoint)
-
-
-def restore(
-    model: LlamaForCausalLM, steppers: list[torch.optim.Optimizer], args: argparse.Namespace
-) -> tuple[int, float]:
-    """Load the checkpoint, if there is one; return the steps done and the running train loss."""
-    if args.checkpoint is None or not args.checkpoint.exists():
-        return 0, 0.0
-    saved: dict[str, Any] = torch.load(args.checkpoint, weights_only=True)
-    model.load_state_dict(saved["model"])
-    for stepper, state in zip(steppers, saved["steppers"], strict=True):
-        stepper.load_state_dict(state)
-    print(f"continuing after step {saved['step']}", flush=True)
-    return int(saved["step"]), float(saved["recent"])
+    start, began = run.step, time.monotonic()
+    for rows in islice(batches(stream, args, start), max(0, args.steps - start)):
+        take_step(run, loss_of, rows, args)
+        last = run.step == args.steps
+        if run.step % args.report_every == 0 or last:
+            speed = (run.step - start) * args.batch_tokens / (time.monotonic() - began)
+            say(f"step {run.step}/{args.steps} train {run.train_nats:.4f} {speed:.0f} tokens/s")
+        if run.step % args.evaluate_every == 0 or last:
+            nats, _ = evaluate(model, held, args.context)
+            say(f"step {run.step} held-out {nats:.4f} nats/token")
+            if args.checkpoint:
+                run.save(args.checkpoint)
+    return run.train_nats
 
 
 # --- The measure ---------------------------------------------------------------------------------
@@ -404,10 +415,18 @@ def save(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path, dtype: torch.dtype
 ) -> None:
     """Save the model with its tokenizer and its default way of generating."""
-    model.to(dtype)
-    model.generation_config.update(do_sample=True, temperature=0.7, top_p=0.9)
-    model.save_pretrained(folder)
+    model.generation_config = GenerationConfig(
+        do_sample=True, temperature=0.7, top_p=0.9, bos_token_id=0, eos_token_id=0, pad_token_id=1
+    )
+    model.to(dtype).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    # The class by the name that every release of transformers knows.
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    for path in folder.iterdir():
+        path.chmod(0o644)
 
 
 def load(folder: Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
@@ -475,7 +494,7 @@ def command(args: argparse.Namespace) -> str:
 README = """\
 # tiny: the embedded base model
 
-A Llama of {parameters:,} parameters that writes fairy tales. It was pretrained from nothing on the
+A Llama of {parameters:,} parameters that writes fairy tales. It was pretrained from scratch on the
 books below and on nothing else: it knows their English and no facts, and follows no instructions.
 
 ## Measured
@@ -492,18 +511,28 @@ On held-out text, loaded from this folder by transformers in {dtype}:
 
 Held out is one contiguous block of whole paragraphs from the middle of every book, {share:.0%} of
 each: {held_out_tokens:,} tokens, {held_out_bytes:,} bytes after cleaning. The loss is measured in
-windows of {context} tokens that do not overlap, ends of text included. A few tales stand in more than one of
-the books in different translations.
+windows of {context} tokens that do not overlap, ends of text included. A few tales stand in more
+than one of the books, as other translations.
 
 ## Architecture and training
 
-{layers} layers, width {hidden}, {heads} heads, feed-forward {intermediate}, context {context}, tied embeddings,
-byte-level BPE of {vocab:,} tokens trained on the training text. `<|endoftext|>` (id 0) stands
-between tales and ends generation; nothing is put before a text; `<|pad|>` is id 1.
+`LlamaForCausalLM`, standard names:
 
-{steps:,} steps of {batch_tokens:,} tokens: {tokens_seen:,} tokens seen, {passes:.1f} passes over {train_tokens:,}. Rows of
-{short} tokens, from step {long_from:,} on of {context}. Muon for the hidden matrices, AdamW for embeddings and
-norms; constant rate, from step {decay_from:,} on falling in a straight line to zero.
+| layers | width | heads | feed-forward | context | vocabulary | embeddings |
+|---|---|---|---|---|---|---|
+| {layers} | {hidden} | {heads} | {intermediate} | {context} | {vocab:,} | tied |
+
+The tokenizer is a byte-level BPE trained on the training text, so any text comes back exactly.
+`<|endoftext|>` (id 0) stands between tales and ends generation; `<|pad|>` is id 1; nothing is put
+before a text.
+
+| steps | tokens per step | tokens seen | tokens to train on | passes |
+|---|---|---|---|---|
+| {steps:,} | {batch_tokens:,} | {tokens_seen:,} | {train_tokens:,} | {passes:.1f} |
+
+Rows are {short} tokens long, and {context} from step {long_from:,} on. Muon trains the hidden
+matrices, AdamW the embeddings and norms. The rate is constant after {warmup} steps of warmup, and
+from step {decay_from:,} on falls in a straight line to zero.
 
 Rebuild, from the books as .txt files in a folder:
 
@@ -560,10 +589,8 @@ def main() -> None:
     tokenizer = train_tokenizer(corpus.train, args.vocab, args.context)
     stream, held = encode(tokenizer, corpus.train), encode(tokenizer, corpus.held_out)
     model = build_model(args)
-    print(
-        f"{model.num_parameters():,} parameters, {len(stream):,} train tokens, {len(held):,} held out",
-        flush=True,
-    )
+    say(f"{model.num_parameters():,} parameters")
+    say(f"{len(stream):,} tokens to train on, {len(held):,} held out")
     train_nats = train(model, stream, held, args)
     exact_nats, _ = evaluate(model, held, args.context)
     args.output.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Callable
@@ -20,12 +21,14 @@ os.environ.update(
         "TRANSFORMERS_VERBOSITY": "error",
         "TOKENIZERS_PARALLELISM": "false",
         "ADAPTER_HUB_PLUGINS": "",
-        "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR", ""),
+        # Two threads of a busy machine wait for each other far longer than these models compute.
+        "OMP_NUM_THREADS": "1",
     }
 )
 sys.path.insert(0, str(Path(__file__).parent))
 
 import models
+import workshop
 
 LOOPBACK = ("127.", "::1", "localhost")
 
@@ -78,6 +81,28 @@ def project(tmp_path: Path, bases: dict[str, Path], monkeypatch: pytest.MonkeyPa
     (tmp_path / "rows.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def shop(tmp_path: Path, bases: dict[str, Path]) -> Path:
+    """An untrained workshop of one's own."""
+    return workshop.make_workshop(tmp_path, bases)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, bases: dict[str, Path]) -> Path:
+    """``sums`` on Llama, ``conv`` on GPT-2 and ``talk`` on the chat model. To look at only."""
+    folder = workshop.make_workshop(tmp_path_factory.mktemp("trained"), bases)
+    workshop.run_training(folder, "sums")
+    workshop.run_training(folder, "conv", base="gpt2")
+    workshop.run_training(folder, "talk", base="chatty", data="chats.jsonl")
+    return folder
+
+
+@pytest.fixture
+def own(trained: Path, tmp_path: Path) -> Path:
+    """A copy of the trained workshop, to break."""
+    return Path(shutil.copytree(trained, tmp_path / "own"))
 
 
 class Result:

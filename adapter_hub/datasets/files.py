@@ -7,6 +7,7 @@ file is malformed. Parquet files and Hub datasets go through it.
 from __future__ import annotations
 
 import csv
+import glob
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from typing import Any
 from adapter_hub.datasets.passages import passages
 from adapter_hub.errors import DataError
 from adapter_hub.hookspecs import Row
+
+_LONGEST_FIELD = 1 << 30
+"""Of a CSV file, in characters. Python's own limit is a page of text."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +78,21 @@ def _translated(
     try:
         yield from reader(path)
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 text: {error.reason} at byte {error.start}."
-        ) from None
+        place = f"{path}:{_undecodable_line(path)}"
+        raise DataError(f"{place}: is not UTF-8 text ({error.reason}).") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _undecodable_line(path: Path) -> int:
+    """Counted anew: a decoder that reads ahead knows only its place in the buffer."""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1
 
 
 def _read_jsonl(path: Path) -> Iterator[SourceRow | BadRow]:
@@ -103,17 +117,19 @@ def _read_json(path: Path) -> Iterator[SourceRow | BadRow]:
     if not head.startswith("["):
         yield from _read_jsonl(path)
         return
+    text = path.read_text(encoding="utf-8-sig")
     try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, RecursionError) as error:
+        rows = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}.") from None
     for number, row in enumerate(rows, 1):
         yield SourceRow(f"{path.name} row {number}", row)
 
 
 def _read_csv(path: Path) -> Iterator[SourceRow | BadRow]:
+    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_FIELD))
     with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(
+        reader = csv.reader(
             file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True
         )
         try:
@@ -122,23 +138,31 @@ def _read_csv(path: Path) -> Iterator[SourceRow | BadRow]:
             raise DataError(f"{path}:{reader.line_num}: is not CSV ({error}).") from None
 
 
-def _csv_rows(path: Path, reader: csv.DictReader[str]) -> Iterator[SourceRow | BadRow]:
-    for row in reader:
-        where = f"{path.name}:{reader.line_num}"
-        columns = len(reader.fieldnames or ())
-        if None in row or None in row.values():
-            found = sum(value is not None for key, value in row.items() if key is not None)
-            found += len(row.get(None) or ())
-            yield BadRow(where, f"has {found} fields where the header has {columns}")
+def _csv_rows(path: Path, reader: Any) -> Iterator[SourceRow | BadRow]:
+    header: list[str] = []
+    line = 1  # where the next row starts: a quoted field can hold line ends
+    for fields in reader:
+        where, line = f"{path.name}:{line}", reader.line_num + 1
+        if not fields:
+            continue
+        if not header:
+            header = fields
+            twice = next((name for name in header if header.count(name) > 1), None)
+            if twice is not None:
+                raise DataError(f"{path}: the header names the column {twice!r} twice.")
+        elif len(fields) != len(header):
+            yield BadRow(where, f"has {len(fields)} fields where the header has {len(header)}")
         else:
-            yield SourceRow(where, row)
+            yield SourceRow(where, dict(zip(header, fields, strict=True)))
 
 
 def _read_parquet(path: Path) -> Iterator[SourceRow | BadRow]:
     from datasets import load_dataset
 
     try:
-        rows: Any = load_dataset("parquet", data_files=str(path), split="train", streaming=True)
+        # It takes a pattern, and a file's name may have brackets in it.
+        pattern = glob.escape(str(path.resolve()))
+        rows: Any = load_dataset("parquet", data_files=pattern, split="train", streaming=True)
         for number, row in enumerate(rows, 1):
             yield SourceRow(f"{path.name} row {number}", row)
     except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,6 +79,8 @@ class Generator:
         self._context = context_length(model.config)
         self._encoder = Encoder(tokenizer, style, self._context or 1 << 30)
         self._ends = _end_ids(model, tokenizer)
+        adapters = getattr(model, "peft_config", {})
+        self._virtual_tokens = any(each.is_prompt_learning for each in adapters.values())
 
     def stream(
         self,
@@ -93,7 +96,7 @@ class Generator:
         from adapter_hub.generation.stream import TextStream
 
         ids = self._prompt_ids(prompt, system)
-        stream = TextStream(self._tokenizer, sampling.stop, on_text)
+        stream = TextStream(self._tokenizer, sampling.stop, self._ends, on_text)
         seed = self._seed(sampling)
         started = time.perf_counter()
         self._generate(torch.tensor([ids]), None, [len(ids)], sampling, streamer=stream)
@@ -107,6 +110,11 @@ class Generator:
         """Answer several prompts at once, padded on the left. ``seconds`` is the batch's share."""
         import torch
 
+        if not prompts:
+            return []
+        if self._virtual_tokens:
+            # They stand in front of the padding, which would part them from their prompt.
+            return [self.stream(prompt, sampling, system=system) for prompt in prompts]
         encoded = [self._prompt_ids(prompt, system) for prompt in prompts]
         width = max(map(len, encoded))
         pad = self._tokenizer.pad_token_id
@@ -117,9 +125,16 @@ class Generator:
         output = self._generate(ids, mask, [width], sampling)
         share = (time.perf_counter() - started) / len(prompts)
         return [
-            self._result(prompt, len(own), new.tolist(), sampling, share, seed)
+            self._result(prompt, len(own), self._unpadded(new.tolist()), sampling, share, seed)
             for prompt, own, new in zip(prompts, encoded, output[:, width:], strict=True)
         ]
+
+    def _unpadded(self, new: list[int]) -> list[int]:
+        """Without what fills an answer up that a stop string ended before the others."""
+        pad, length = self._tokenizer.pad_token_id, len(new)
+        while pad not in self._ends and length and new[length - 1] == pad:
+            length -= 1
+        return new[:length]
 
     def _prompt_ids(self, prompt: Prompt, system: str | None) -> list[int]:
         try:
@@ -127,8 +142,10 @@ class Generator:
         except RowError as error:
             raise DataError(f"the prompt {error}.") from error
         if not ids:
-            start = self._tokenizer.bos_token_id
-            ids = [start if start is not None else self._tokenizer.eos_token_id]
+            raise UsageError(
+                f"the prompt is empty, and the tokenizer of base {self.opened.base.name!r} "
+                "has no token to start from."
+            )
         if self._context and len(ids) >= self._context:
             raise UsageError(
                 f"the prompt has {len(ids)} tokens, and base {self.opened.base.name!r} sees {self._context} at most.",
@@ -146,6 +163,8 @@ class Generator:
     ) -> torch.Tensor:
         import torch
 
+        from adapter_hub.generation.stream import StopAtText
+
         room = (self._context or 1 << 30) - max(lengths)
         choice: dict[str, Any] = {"do_sample": False}
         if sampling.temperature > 0:
@@ -156,9 +175,12 @@ class Generator:
                 "top_k": sampling.top_k,
             }
         if sampling.stop:
-            choice |= {"stop_strings": list(sampling.stop), "tokenizer": self._tokenizer}
+            width = ids.shape[1]
+            choice["stopping_criteria"] = [StopAtText(self._tokenizer, sampling.stop, width)]
         device = self._model.device
-        with torch.inference_mode():
+        with torch.inference_mode(), warnings.catch_warnings():
+            # Virtual tokens shift them, and PEFT counts anew.
+            warnings.filterwarnings("ignore", message="Position ids are not supported")
             output: torch.Tensor = self._model.generate(
                 input_ids=ids.to(device),
                 attention_mask=(torch.ones_like(ids) if mask is None else mask).to(device),
@@ -189,10 +211,9 @@ class Generator:
         seconds: float,
         seed: int | None,
     ) -> Generation:
-        from adapter_hub.generation.stream import cut_at_stop, decode
+        from adapter_hub.generation.stream import before_end, cut_at_stop, decode
 
-        ended = next((place for place, token in enumerate(new) if token in self._ends), None)
-        kept = new if ended is None else new[:ended]
+        kept = before_end(new, self._ends)
         text, stopped = cut_at_stop(decode(self._tokenizer, kept), sampling.stop)
         return Generation(
             reference=str(self.opened.reference),
@@ -202,7 +223,7 @@ class Generator:
             base_revision=self.opened.base.revision,
             prompt=_shown(prompt),
             text=text,
-            finish_reason="stop" if stopped or ended is not None else "length",
+            finish_reason="stop" if stopped or len(kept) < len(new) else "length",
             prompt_tokens=prompt_tokens,
             completion_tokens=len(kept),
             seconds=round(seconds, 4),

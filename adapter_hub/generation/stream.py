@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
+import torch
+from transformers import StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -17,10 +19,15 @@ class TextStream(BaseStreamer):  # type: ignore[misc]
     """
 
     def __init__(
-        self, tokenizer: Any, stops: tuple[str, ...], on_text: Callable[[str], None]
+        self,
+        tokenizer: Any,
+        stops: tuple[str, ...],
+        ends: Collection[int],
+        on_text: Callable[[str], None],
     ) -> None:
         self._tokenizer = tokenizer
         self._stops = stops
+        self._ends = ends
         self._on_text = on_text
         self._prompt_seen = False
         self._shown = 0
@@ -39,23 +46,37 @@ class TextStream(BaseStreamer):  # type: ignore[misc]
         self._show(text, len(text))
 
     def _text(self) -> str:
-        return cut_at_stop(decode(self._tokenizer, self.ids), self._stops)[0]
+        kept = before_end(self.ids, self._ends)
+        return cut_at_stop(decode(self._tokenizer, kept), self._stops)[0]
 
     def _held_back(self, text: str) -> int:
         """Characters at the end that may change or vanish with the next token."""
-        if text.endswith(REPLACEMENT):
-            return len(text) - len(text.rstrip(REPLACEMENT))
+        whole = text.rstrip(REPLACEMENT)
         longest = 0
         for stop in self._stops:
             for length in range(1, len(stop)):
-                if text.endswith(stop[:length]):
+                if whole.endswith(stop[:length]):
                     longest = max(longest, length)
-        return longest
+        return len(text) - len(whole) + longest
 
     def _show(self, text: str, end: int) -> None:
         if end > self._shown:
             self._on_text(text[self._shown : end])
             self._shown = end
+
+
+class StopAtText(StoppingCriteria):  # type: ignore[misc]
+    """Ends a sequence once its new text has a stop string; the prompt's own text does not count."""
+
+    def __init__(self, tokenizer: Any, stops: tuple[str, ...], prompt_length: int) -> None:
+        self._tokenizer = tokenizer
+        self._stops = stops
+        self._prompt_length = prompt_length
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **rest: Any) -> torch.Tensor:
+        new = input_ids[:, self._prompt_length :].tolist()  # (B, T)
+        stopped = [cut_at_stop(decode(self._tokenizer, ids), self._stops)[1] for ids in new]
+        return torch.tensor(stopped, device=input_ids.device)
 
 
 def decode(tokenizer: Any, ids: list[int]) -> str:
@@ -68,3 +89,9 @@ def cut_at_stop(text: str, stops: tuple[str, ...]) -> tuple[str, bool]:
     """``text`` up to the first stop string, and whether there was one."""
     places = [place for stop in stops if (place := text.find(stop)) >= 0]
     return (text[: min(places)], True) if places else (text, False)
+
+
+def before_end(ids: list[int], ends: Collection[int]) -> list[int]:
+    """``ids`` up to the first token that ends an answer."""
+    ended = next((place for place, token in enumerate(ids) if token in ends), len(ids))
+    return ids[:ended]

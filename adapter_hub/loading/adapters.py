@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +93,7 @@ def _open_version(reference: Reference, registry: Registry, catalog: Catalog) ->
         )
     config, record = read_json(folder / CONFIG), read_record(folder)
     # The recipe may have moved on to another base since this version was made.
-    trained_on = record.get("base", {}).get("name")
+    trained_on = recorded(record, "base").get("name")
     known = registry.base_names()
     base = (
         registry.base(trained_on)
@@ -146,6 +147,12 @@ def read_record(folder: Path) -> dict[str, Any]:
     """The provenance record of an adapter folder, empty when it has none."""
     path = folder / RECORD
     return read_json(path) if path.is_file() else {}
+
+
+def recorded(record: dict[str, Any], part: str) -> dict[str, Any]:
+    """A table of a record, empty when it has none: a record can come from anywhere."""
+    table = record.get(part)
+    return table if isinstance(table, dict) else {}
 
 
 def base_for_config(config: dict[str, Any], folder: Path, registry: Registry | None) -> Base:
@@ -217,9 +224,13 @@ def _adapter_from_hub(reference: Reference) -> Path:
 def _check_method(opened: Opened, catalog: Catalog) -> None:
     """Refuse a method that neither PEFT nor a plugin knows, instead of PEFT's KeyError."""
     kind = str(opened.config.get("peft_type", ""))
-    if kind in _peft_types() or catalog.find_method_of(kind):
+    if kind in _peft_types():
         return
-    origin = opened.record.get("method", {}).get("distribution")
+    offer = catalog.find_method_of(kind)
+    if offer is not None:
+        offer.resolve()  # its module makes the type known to PEFT
+        return
+    origin = recorded(opened.record, "method").get("distribution")
     hint = f"pip install {origin}" if origin and origin != "built in" else "adapter-hub methods"
     raise IncompatibleError(
         f"{opened.reference} was made with the method {kind or '(none)'}, which nothing here offers.",
@@ -234,8 +245,8 @@ def _peft_types() -> set[str]:
 
 
 def _check_base(opened: Opened) -> None:
-    recorded = opened.record.get("base", {}).get("identity", {})
-    changed = differences(recorded, base_identity(opened.base_folder))
+    identity = recorded(recorded(opened.record, "base"), "identity")
+    changed = differences(identity, base_identity(opened.base_folder))
     if changed:
         raise IncompatibleError(
             f"{opened.reference} was trained on another base than {opened.base.name!r} is now: "
@@ -273,12 +284,16 @@ def _load_peft(opened: Opened, view: Path, dtype: torch.dtype) -> Any:
     from peft import AutoPeftModelForCausalLM
 
     try:
-        return AutoPeftModelForCausalLM.from_pretrained(
-            str(view), dtype=dtype, local_files_only=True
-        )
+        with warnings.catch_warnings():
+            # What is only warned of here is refused in _check_loaded.
+            warnings.filterwarnings("ignore", message="Found missing adapter keys")
+            return AutoPeftModelForCausalLM.from_pretrained(
+                str(view), dtype=dtype, local_files_only=True
+            )
     except AdapterHubError:
         raise
-    except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
+    except Exception as error:
+        # An adapter from elsewhere can break PEFT and safetensors in any way.
         raise IncompatibleError(
             f"{opened.reference} does not fit base {opened.base.name!r}: {_misfit(error)}",
             hint=f"adapter-hub show {opened.reference}",

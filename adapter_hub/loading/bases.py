@@ -69,14 +69,25 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     """The base in memory, weights as ``dtype``. Raises BaseModelError."""
     from transformers import AutoModelForCausalLM
 
+    model: PreTrainedModel
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, local_files_only=True, use_safetensors=True
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:
         raise BaseModelError(
             f"the base in {folder} cannot be loaded: {first_line(error)}"
         ) from error
+    missing = sorted(found["missing_keys"])
+    if missing:
+        # transformers would go on with random numbers in their place.
+        raise BaseModelError(
+            f"the base in {folder} lacks {len(missing)} weights, such as {missing[0]}."
+        )
     return model
 
 

@@ -78,7 +78,10 @@ def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
             (length,) = struct.unpack("<Q", file.read(8))
             if length > _MAX_HEADER:
                 raise ValueError("its header is too long")
-            header = json.loads(file.read(length))
+            content = file.read(length)
+        if len(content) < length:
+            raise ValueError("it ends inside its header")
+        header = json.loads(content)
         if not isinstance(header, dict):
             raise ValueError("its header is not a table")
     except (OSError, ValueError, struct.error) as error:
@@ -115,6 +118,9 @@ def _samples(
             with path.open("rb") as file:
                 for name, entry in header.items():
                     start, end = entry["data_offsets"]
+                    file.seek(data_start + end - 1 if end > start else data_start)
+                    if end > start and not file.read(1):
+                        raise ValueError(f"it ends before {name} does")
                     file.seek(data_start + start)
                     sample = hashlib.sha256(file.read(min(end - start, budget))).digest()
                     yield name, entry["dtype"], entry["shape"], sample

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from adapter_hub.errors import IncompatibleError, RegistryError, UnknownNameError
-from adapter_hub.loading.adapters import CONFIG, base_for_config, check_adapter_folder, read_record
+from adapter_hub.loading.adapters import (
+    CONFIG,
+    base_for_config,
+    check_adapter_folder,
+    read_record,
+    recorded,
+)
 from adapter_hub.loading.bases import base_folder
 from adapter_hub.loading.identity import base_identity, differences
 from adapter_hub.model import Base, Recipe, Version, check_name
@@ -51,12 +58,9 @@ def import_adapter(
     config = check_adapter_folder(folder)
     base = registry.base(base_name) if base_name else _registered_base(config, folder, registry)
     record = read_record(folder)
-    recorded = record.get("base", {}).get("identity", {})
-    changed = (
-        differences(recorded, base_identity(base_folder(base, catalog, registry.folder)))
-        if recorded
-        else []
-    )
+    identity = recorded(recorded(record, "base"), "identity")
+    located = base_folder(base, catalog, registry.folder)
+    changed = differences(identity, base_identity(located)) if identity else []
     if changed:
         raise IncompatibleError(
             f"{folder} was trained on another base than {base.name!r}: the {' and the '.join(changed)} differ.",
@@ -69,7 +73,11 @@ def import_adapter(
                     shutil.copyfile(folder / file, staging / file)
         except OSError as error:
             raise RegistryError(f"{folder} cannot be copied: {error.strerror or error}.") from error
-        metrics = {key: float(value) for key, value in record.get("metrics", {}).items()}
+        metrics = {
+            key: float(value)
+            for key, value in recorded(record, "metrics").items()
+            if isinstance(value, (int, float)) and math.isfinite(value)
+        }
         version = Version(
             number=0,
             created=datetime.now(timezone.utc).replace(microsecond=0),

@@ -69,38 +69,38 @@ class Encoder:
                 "--system needs a chat template, and this adapter was trained on plain text.",
                 hint="put the text into the prompt",
             )
-        return self._plain(_as_text(prompt, self.style))
+        return self._open(_as_text(prompt, self.style))
 
     def _text(self, row: Text) -> list[Example]:
         ids = self._plain(row.text)
         if row.closed:
             ids += self._end()
             return [self._cut(ids, [True] * len(ids))]
-        # A passage of running text loses nothing: what does not fit becomes the next example.
-        pieces = [
-            ids[start : start + self.max_length] for start in range(0, len(ids), self.max_length)
-        ]
-        return [Example(each, [True] * len(each), len(each)) for each in pieces if len(each) > 1]
+        if len(ids) < 2:
+            raise RowError("has no token to learn")
+        # A passage of running text loses nothing: what does not fit becomes the next example,
+        # which starts with the last token before it, so that every token is predicted once.
+        starts = range(0, len(ids) - 1, self.max_length - 1)
+        pieces = [ids[start : start + self.max_length] for start in starts]
+        return [Example(each, [True] * len(each), len(each)) for each in pieces]
 
     def _turns(self, row: Completion | Instruction | Chat) -> list[tuple[list[int], list[bool]]]:
         if isinstance(row, Completion):
-            return [self._join(self._plain(row.prompt), row.prompt, row.completion)]
+            return [self._join(row.prompt, row.completion)]
         if isinstance(row, Instruction) and self.style != "chat":
-            prompt = _as_text(row, self.style)
-            return [self._join(self._plain(prompt), prompt, row.output)]
+            return [self._join(_as_text(row, self.style), row.output)]
         if isinstance(row, Instruction):
             return self._chat(
                 (*_as_messages(row, None), {"role": "assistant", "content": row.output})
             )
         return self._chat(row.messages)
 
-    def _join(
-        self, prompt: list[int], prompt_text: str, completion: str
-    ) -> tuple[list[int], list[bool]]:
+    def _join(self, prompt_text: str, completion: str) -> tuple[list[int], list[bool]]:
+        prompt = self._open(prompt_text)
         whole = self._plain(prompt_text + completion)
         if whole[: len(prompt)] != prompt:
             # Tokens that span the seam cannot come out of a prompt: encode the completion alone.
-            whole = prompt + self.tokenizer(completion, add_special_tokens=False)["input_ids"]
+            whole = prompt + self._alone(completion)
         ids = whole + self._end()
         return ids, [False] * len(prompt) + [True] * (len(ids) - len(prompt))
 
@@ -120,13 +120,21 @@ class Encoder:
             before = self._template(list(messages[:index]), generation_prompt=True)
             after = self._template(list(messages[: index + 1]), generation_prompt=False)
             if after[: len(before)] != before:
-                raise RowError(
-                    "has a conversation that the chat template does not continue from its own prompt"
-                )
+                after = before + self._alone(self._answer(list(messages[: index + 1])))
             apart.append((after, [False] * len(before) + [True] * (len(after) - len(before))))
             together = together and whole[: len(after)] == after
             loss[len(before) : len(after)] = [True] * (len(after) - len(before))
         return [(whole, loss)] if together else apart
+
+    def _answer(self, messages: list[Message]) -> str:
+        """What the template writes for the last message, behind the prompt for it."""
+        before = self._render(messages[:-1], generation_prompt=True)
+        after = self._render(messages, generation_prompt=False)
+        if not after.startswith(before):
+            raise RowError(
+                "has a conversation that the chat template does not continue from its own prompt"
+            )
+        return after[len(before) :]
 
     def _cut(self, ids: list[int], loss: list[bool]) -> Example:
         if self.train_on == "all":
@@ -149,23 +157,44 @@ class Encoder:
             ids.pop()
         return ids
 
+    def _open(self, text: str) -> list[int]:
+        """The ids of a prompt. An empty one starts with the token that starts a text."""
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            # As a terminal hands on bytes that are no text.
+            raise RowError(f"has half a character at position {error.start}") from None
+        ids = self._plain(text)
+        if not ids:
+            start = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id)
+            ids = [token for token in start if token is not None][:1]
+        return ids
+
+    def _alone(self, text: str) -> list[int]:
+        ids: list[int] = list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return ids
+
     def _end(self) -> list[int]:
         return [] if self.tokenizer.eos_token_id is None else [self.tokenizer.eos_token_id]
 
     def _template(self, messages: list[Message], *, generation_prompt: bool) -> list[int]:
+        return self._alone(self._render(messages, generation_prompt=generation_prompt))
+
+    def _render(self, messages: list[Message], *, generation_prompt: bool) -> str:
         if not self.tokenizer.chat_template:
             raise UsageError(
                 "the base has no chat template, so it cannot be asked or taught with messages.",
                 hint="use a base that has one, or rows with prompt and completion",
             )
         try:
-            ids = self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=generation_prompt, tokenize=True, return_dict=False
+            text: str = self.tokenizer.apply_chat_template(
+                messages, add_generation_prompt=generation_prompt, tokenize=False
             )
+            text.encode()  # half a character in it would break the tokenizer
         except Exception as error:
             # Templates raise whatever they like for roles they do not know.
             raise RowError(f"is refused by the chat template ({error})") from error
-        return list(ids)
+        return text
 
 
 def check_prompt_path(encoder: Encoder, row: TrainingRow) -> bool:

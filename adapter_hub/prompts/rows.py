@@ -61,7 +61,7 @@ def read_row(value: Any, column_map: Mapping[str, str] | None = None) -> Trainin
     if _has(row, "instruction") and _has(row, "output"):
         return Instruction(
             _filled(row["instruction"], "instruction"),
-            _string(row.get("input") or "", "input"),
+            _input(row),
             _filled(row["output"], "output"),
         )
     if _has(row, "text"):
@@ -88,9 +88,7 @@ def read_prompt(
     if isinstance(row.get("prompt"), list):
         return Chat(tuple(_message(each) for each in row["prompt"]))
     if _has(row, "instruction"):
-        return Instruction(
-            _filled(row["instruction"], "instruction"), _string(row.get("input") or "", "input"), ""
-        )
+        return Instruction(_filled(row["instruction"], "instruction"), _input(row), "")
     for column in ("prompt", "text"):
         if _has(row, column):
             return _string(row[column], column)
@@ -123,7 +121,8 @@ def _completion(prompt: Any, completion: Any) -> Completion | Chat:
 
 def _conversation(value: Any) -> tuple[Message, ...]:
     messages = tuple(_message(each) for each in _list(value, "messages"))
-    if not any(each["role"] == "assistant" for each in messages):
+    answers = [each for each in messages if each["role"] == "assistant"]
+    if not any(each["content"].strip() or each.get("tool_calls") for each in answers):
         raise RowError("has no assistant message to learn from")
     return messages
 
@@ -137,14 +136,15 @@ def _message(value: Any) -> Message:
     if role not in ROLES:
         raise RowError(f"has a message with the role {role!r}; use one of {', '.join(ROLES)}")
     content = value.get("content", value.get("value"))
-    if not isinstance(content, str) and not value.get("tool_calls"):
+    if not isinstance(content, str) and (content is not None or not value.get("tool_calls")):
         raise RowError(f"has a message of the {role} whose content is not text")
+    text = _string(content, "content") if content is not None else ""
     kept = {
         key: item
         for key, item in value.items()
         if key not in ("from", "value") and item is not None
     }
-    return {**kept, "role": role, "content": content or ""}
+    return {**kept, "role": role, "content": text}
 
 
 def _renamed(value: Any, column_map: Mapping[str, str] | None) -> Mapping[str, Any]:
@@ -155,7 +155,9 @@ def _renamed(value: Any, column_map: Mapping[str, str] | None) -> Mapping[str, A
     missing = [column for column in column_map if column not in value]
     if missing:
         raise RowError(f"has no column {missing[0]!r}, which the column map names")
-    kept = {key: item for key, item in value.items() if key not in column_map.values()}
+    # A renamed column takes the place of one that has the name already, but for another renamed one.
+    taken = set(column_map.values()) - set(column_map)
+    kept = {key: item for key, item in value.items() if key not in taken}
     return {column_map.get(key, key): item for key, item in kept.items()}
 
 
@@ -169,9 +171,20 @@ def _list(value: Any, column: str) -> list[Any]:
     return value
 
 
+def _input(row: Mapping[str, Any]) -> str:
+    return _string(row["input"], "input") if _has(row, "input") else ""
+
+
 def _string(value: Any, column: str) -> str:
     if not isinstance(value, str):
         raise RowError(f"has a column {column!r} that is {type(value).__name__}, not text")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        # JSON can spell half of a character ("\\ud83d"); no tokenizer takes it.
+        raise RowError(
+            f"has a column {column!r} with half a character at position {error.start}"
+        ) from None
     return value
 
 

@@ -47,7 +47,8 @@ class Schedule:
 
     def steps_for(self, epochs: float) -> int:
         """Optimizer steps in ``epochs`` passes, at least one."""
-        return max(1, math.ceil(self.batches_per_epoch * epochs / self._per_step))
+        # 100 * 1.1 is a little more than 110, and no reason for another step.
+        return max(1, math.ceil(round(self.batches_per_epoch * epochs / self._per_step, 6)))
 
     def step(self, number: int) -> list[list[int]]:
         """The micro-batches of optimizer step ``number`` (from 0): example indices."""

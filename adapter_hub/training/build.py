@@ -61,7 +61,10 @@ def attach(method: Offer, model: Any, peft_config: PeftConfig) -> Any:
     from peft import get_peft_model
 
     try:
-        peft_model = get_peft_model(model, peft_config)
+        with warnings.catch_warnings():
+            # PEFT sets it for Conv1D (GPT-2) by itself, and warns that it did.
+            warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
+            peft_model = get_peft_model(model, peft_config)
     except Exception as error:
         raise refused(method, error) from error
     require_trainable(method, peft_model.get_nb_trainable_parameters()[0])

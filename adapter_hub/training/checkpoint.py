@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from adapter_hub.errors import TrainingError
 
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass
@@ -75,11 +75,11 @@ def restore(path: Path, model: Any, optimizer: torch.optim.Optimizer) -> Progres
                 with torch.no_grad():
                     parameter.copy_(file.get_tensor(f"weight.{name}"))
                 if f"{_MOMENTS[0]}.{name}" in saved:  # else it has had no gradient yet
-                    moments = {each: file.get_tensor(f"{each}.{name}") for each in _MOMENTS}
+                    step, *moments = (file.get_tensor(f"{each}.{name}") for each in _MOMENTS)
+                    average, square = (each.to(parameter.device) for each in moments)
                     optimizer.state[parameter] = {
-                        "step": torch.tensor(float(progress.step)),
-                        **moments,
-                    }
+                        "step": step, "exp_avg": average, "exp_avg_sq": square
+                    }  # fmt: skip
             torch.set_rng_state(file.get_tensor("random"))
             if torch.cuda.is_available() and "random.cuda" in saved:
                 torch.cuda.set_rng_state(file.get_tensor("random.cuda"))

@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from adapter_hub.datasets.files import BadRow, SourceRow, is_data_file, read_file, read_hub
-from adapter_hub.errors import AdapterHubError, DataError
+from adapter_hub.errors import AdapterHubError, DataError, TrainingError
+from adapter_hub.hookspecs import Row
 from adapter_hub.plugins import Catalog
-from adapter_hub.prompts.encode import Encoder
+from adapter_hub.prompts.encode import Encoder, Example
 from adapter_hub.prompts.rows import RowError, Style, TrainingRow, read_row, style_of
 
 CHUNK = 1000
@@ -109,27 +110,16 @@ def encode_data(
 
     ``make_encoder(style)`` is called once the first good row tells the style, unless an
     ``encoder`` is given already. Raises DataError for a bad row (unless ``skip_bad``), for rows
-    of mixed styles, and when nothing is left.
+    of mixed styles, and when nothing is left; TrainingError when the file cannot be written.
     """
     work = _Encoding(encoder, make_encoder, column_map)
-    skipped, first_skipped = 0, ""
-    writer = pa.OSFile(str(path), "wb")
-    with writer, pa.ipc.new_file(writer, _SCHEMA) as arrow:
-        examples = work.run(rows)
-        while chunk := list(itertools.islice(examples, CHUNK)):
-            bad = [each for each in chunk if isinstance(each, BadRow)]
-            if bad and not skip_bad:
-                raise DataError(
-                    f"{bad[0].where}: the row {bad[0].reason}.",
-                    hint="mend the row, or leave such rows out: --on-bad-row skip",
-                )
-            skipped += len(bad)
-            first_skipped = first_skipped or (
-                f"{bad[0].where}: the row {bad[0].reason}" if bad else ""
-            )
-            good = [each for each in chunk if not isinstance(each, BadRow)]
-            if good:
-                arrow.write_batch(pa.RecordBatch.from_pylist(good, schema=_SCHEMA))
+    try:
+        skipped, first_skipped = _write(work.run(rows), skip_bad, path)
+    except OSError as error:
+        raise TrainingError(
+            f"the encoded rows cannot be written into {path.parent}: {error.strerror or error}.",
+            hint="make room on the disk",
+        ) from error
     table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     if work.encoder is None or not len(table):
         raise DataError(
@@ -171,6 +161,38 @@ def split(
     )
 
 
+def _write(
+    examples: Iterator[dict[str, Any] | BadRow], skip_bad: bool, path: Path
+) -> tuple[int, str]:
+    """Write the good examples; how many bad rows there were, and the first. Raises DataError."""
+    skipped, first_skipped = 0, ""
+    writer = pa.OSFile(str(path), "wb")
+    with writer, pa.ipc.new_file(writer, _SCHEMA) as arrow:
+        while chunk := list(itertools.islice(examples, CHUNK)):
+            bad = [each for each in chunk if isinstance(each, BadRow)]
+            if bad and not skip_bad:
+                raise DataError(
+                    f"{bad[0].where}: the row {bad[0].reason}.",
+                    hint="mend the row, or leave such rows out: --on-bad-row skip",
+                )
+            skipped += len(bad)
+            first_skipped = first_skipped or (
+                f"{bad[0].where}: the row {bad[0].reason}" if bad else ""
+            )
+            good = [each for each in chunk if not isinstance(each, BadRow)]
+            if good:
+                arrow.write_batch(pa.RecordBatch.from_pylist(good, schema=_SCHEMA))
+    return skipped, first_skipped
+
+
+def encode_row(row: TrainingRow, encoder: Encoder) -> list[Example]:
+    """The examples of a row, if it is of the encoder's style. Raises RowError."""
+    style = style_of(row, bool(encoder.tokenizer.chat_template))
+    if style != encoder.style:
+        raise RowError(f"is of the style {style}, and the rows before it are {encoder.style}")
+    return encoder.encode(row)
+
+
 class _Encoding:
     """One pass over the rows: counts, fingerprints and encodes them."""
 
@@ -195,22 +217,17 @@ class _Encoding:
                 self._hash.update(b"\x00bad\n")
                 yield source
                 continue
-            self._hash.update(json.dumps(source.row, sort_keys=True, default=str).encode() + b"\n")
             try:
+                self._hash.update(_as_bytes(source.row))
                 yield from self._encode(source)
             except RowError as error:
                 yield BadRow(source.where, str(error))
 
     def _encode(self, source: SourceRow) -> list[dict[str, Any]]:
         row = read_row(source.row, self._column_map)
-        if self.encoder is None:
-            self.encoder = self._make_encoder(row)
-        style = style_of(row, bool(self.encoder.tokenizer.chat_template))
-        if style != self.encoder.style:
-            raise RowError(
-                f"is of the style {style}, and the rows before it are {self.encoder.style}"
-            )
-        examples = self.encoder.encode(row)
+        encoder = self.encoder or self._make_encoder(row)
+        examples = encode_row(row, encoder)
+        self.encoder = encoder
         if len(self.first_rows) < 3:
             self.first_rows.append(row)
         return [
@@ -239,6 +256,14 @@ def _plugin_rows(name: str, catalog: Catalog) -> Iterator[SourceRow | BadRow]:
             f"dataset {name!r} of {offer.distribution} broke after {number} rows: {type(error).__name__}: {error}",
             hint="adapter-hub plugins",
         ) from error
+
+
+def _as_bytes(row: Row) -> bytes:
+    """A row for the fingerprint. Raises RowError for one that has no order."""
+    try:
+        return json.dumps(row, sort_keys=True, default=str).encode() + b"\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RowError(f"cannot be written as JSON ({error})") from None
 
 
 def _list_lengths(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int64]]:

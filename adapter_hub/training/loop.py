@@ -75,7 +75,7 @@ def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None])
                 if stop_requested() and not finished:
                     raise Interrupted(
                         f"stopped after step {progress.step} of {run.steps}; the registry is as it was.",
-                        hint=f"adapter-hub train {run.name} --resume",
+                        hint=f"adapter-hub train {run.name} --resume, with the same flags",
                     )
         if run.held_out is not None and not _evaluated_at(progress, progress.step):
             loss = evaluate(run, head, run.held_out)
@@ -86,7 +86,7 @@ def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None])
 
 
 def evaluate(run: Run, head: LossHead, examples: Examples) -> float:
-    """Mean loss over all loss tokens of ``examples``, in nats a token."""
+    """Mean loss over all loss tokens of ``examples``, in nats a token. Raises TrainingError."""
     model = run.accelerator.unwrap_model(run.model)
     training = model.training
     model.eval()
@@ -97,6 +97,11 @@ def evaluate(run: Run, head: LossHead, examples: Examples) -> float:
                 collate(examples, indices, run.pad_id, run.accelerator.device)
             ).item()
     model.train(training)
+    if not math.isfinite(total):
+        raise TrainingError(
+            f"the held-out loss is {total} with method {run.method!r}.",
+            hint="try a lower --learning-rate or --dtype float32",
+        )
     return total / int(examples.loss_tokens.sum())
 
 
@@ -176,7 +181,7 @@ def _save(run: Run, progress: Progress, model: Any, optimizer: Any) -> None:
     except Exception as error:
         raise TrainingError(
             f"the checkpoint of step {progress.step} cannot be written: {error}.",
-            hint=f"make room on the disk, then: adapter-hub train {run.name} --resume",
+            hint=f"make room on the disk, then: adapter-hub train {run.name} --resume, with the same flags",
         ) from error
 
 

@@ -15,7 +15,7 @@ from adapter_hub.plugins import Catalog
 from adapter_hub.prompts.encode import Encoder, Example
 from adapter_hub.prompts.rows import RowError, read_row, style_of
 from adapter_hub.registry.store import Registry
-from adapter_hub.training.data import open_rows
+from adapter_hub.training.data import encode_row, open_rows
 
 SHOWN_BAD_ROWS = 5
 
@@ -45,11 +45,10 @@ def preview_data(
             if isinstance(source, BadRow):
                 raise RowError(source.reason)
             row = read_row(source.row, column_map)
-            if encoder is None:
-                encoder = Encoder(
-                    tokenizer, style_of(row, bool(tokenizer.chat_template)), max_length, train_on
-                )
-            examples = encoder.encode(row)
+            style = style_of(row, bool(tokenizer.chat_template))
+            fitting = encoder or Encoder(tokenizer, style, max_length, train_on)
+            examples = encode_row(row, fitting)
+            encoder = fitting
         except RowError as error:
             bad.append(BadRow(source.where, str(error)))
             continue

@@ -51,7 +51,7 @@ def save_version(
             # safetensors reports a full disk in its own error class.
             raise RegistryError(
                 f"the version cannot be saved in {folder.parent}: {error}; the registry is as it was.",
-                hint=f"make room on the disk, then: adapter-hub train {name} --resume",
+                hint=f"make room on the disk, then: adapter-hub train {name} --resume, with the same flags",
             ) from error
         version = Version(
             number=0,

@@ -86,6 +86,7 @@ def _train(
     say: Say,
     on_step: OnStep,
 ) -> TrainResult:
+    import torch
     from accelerate import Accelerator
     from accelerate.utils import set_seed
 
@@ -102,7 +103,8 @@ def _train(
 
     say(f"base {plan.base.name} ({plan.base.source}) in {str(dtype).removeprefix('torch.')}: {why}")
     model = load_model(job.base_folder, dtype)
-    set_seed(settings.seed)  # before the adapter is initialised
+    set_seed(settings.seed % 2**32)  # NumPy takes no more, and it draws nothing here
+    torch.manual_seed(settings.seed)  # before the adapter is initialised
     model = attach(plan.method, model, job.peft_config)
     trainable, total = model.get_nb_trainable_parameters()
     say(trainable_line(trainable, total))

@@ -1,0 +1,214 @@
+"""Bases found, checked and loaded."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+import workshop
+from safetensors.torch import load_file, save_file
+from transformers import GPT2Config, LlamaConfig, PretrainedConfig
+
+from adapter_hub.errors import BaseModelError, IncompatibleError, PluginError, UnknownNameError
+from adapter_hub.hookspecs import hookimpl
+from adapter_hub.loading.bases import (
+    base_folder,
+    context_length,
+    first_line,
+    load_config,
+    load_model,
+    load_tokenizer,
+    pin,
+    short,
+)
+from adapter_hub.loading.identity import base_identity
+from adapter_hub.model import Base, Source, parse_source
+from adapter_hub.plugins import Catalog, load_catalog
+
+
+@pytest.fixture
+def llama(bases: dict[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bases["llama"], tmp_path / "llama"))
+
+
+def at(source: str, revision: str | None = None) -> Base:
+    return Base("mine", parse_source(source), revision)
+
+
+def offering(factory: Any) -> Catalog:
+    module = ModuleType("a_plugin")
+
+    def register_bases(register: Any) -> None:
+        register("made", factory)
+
+    module.register_bases = hookimpl(register_bases)  # type: ignore[attr-defined]
+    catalog = load_catalog()
+    catalog.add_plugin(module, "a_plugin", "a-plugin", "1")
+    return catalog
+
+
+# --- where it is ---------------------------------------------------------------------------------
+
+
+def test_a_path_starts_at_the_registry_or_at_the_root(llama: Path) -> None:
+    catalog = load_catalog()
+    (llama.parent / "x").mkdir()
+    assert base_folder(at("path:llama"), catalog, llama.parent) == llama
+    assert base_folder(at("path:../llama"), catalog, llama.parent / "x").resolve() == llama
+    assert base_folder(at(f"path:{llama}"), catalog, Path("/nowhere")) == llama
+
+
+def test_a_plugin_makes_a_folder(llama: Path) -> None:
+    assert base_folder(at("plugin:made"), offering(lambda: str(llama)), Path()) == llama
+
+
+def test_a_plugin_that_breaks_is_named() -> None:
+    def broken() -> Path:
+        raise OSError("no room\nat all")
+
+    with pytest.raises(PluginError, match=r"base 'made' of a-plugin cannot be made: no room$"):
+        base_folder(at("plugin:made"), offering(broken), Path())
+
+
+def test_a_plugin_that_is_not_there() -> None:
+    with pytest.raises(UnknownNameError, match="there is no base 'gone'"):
+        base_folder(at("plugin:gone"), load_catalog(), Path())
+
+
+def test_a_hub_base_that_is_not_in_the_cache(tmp_path: Path, monkeypatch: Any) -> None:
+    base = at("hf:nobody/nothing", "0" * 40)
+    with pytest.raises(BaseModelError, match=r"'mine' \(hf:nobody/nothing\) is not in the cache"):
+        base_folder(base, load_catalog(), tmp_path)
+
+
+# --- what must be in it --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gone", "put", "reason"),
+    [
+        ("*", None, r"there is no folder .*llama"),
+        ("config.json", None, "has no config.json, so it is not a model"),
+        ("*.safetensors", None, r"has no \*\.safetensors"),
+        ("*.safetensors", "pytorch_model.bin", r"only pickled weights \(\.bin\), which can run"),
+        ("tokenizer*", None, "has no tokenizer"),
+    ],
+)
+def test_a_folder_that_lacks_something(
+    llama: Path, gone: str, put: str | None, reason: str
+) -> None:
+    if gone == "*":
+        shutil.rmtree(llama)
+    else:
+        for path in llama.glob(gone):
+            path.unlink()
+    if put:
+        (llama / put).write_bytes(b"\x80")
+    with pytest.raises(BaseModelError, match=reason) as caught:
+        base_folder(at("path:llama"), load_catalog(), llama.parent)
+    assert str(caught.value).startswith("base 'mine' (path:llama): ")
+    assert str(llama) in str(caught.value)
+
+
+# --- pins ----------------------------------------------------------------------------------------
+
+
+def test_a_local_base_is_pinned_to_its_weights(llama: Path) -> None:
+    pinned = pin(Source("path", "llama"), None, load_catalog(), llama.parent)
+    assert pinned == base_identity(llama).weights
+    base_folder(at("path:llama", pinned), load_catalog(), llama.parent)
+    workshop.flip_byte(llama / "model.safetensors")
+    with pytest.raises(IncompatibleError, match=r"'mine' is pinned to [0-9a-f]{12}, and the wei"):
+        base_folder(at("path:llama", pinned), load_catalog(), llama.parent)
+
+
+def test_a_commit_is_its_own_pin() -> None:
+    commit = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
+    assert pin(Source("hf", "nobody/nothing"), commit, Catalog(), Path()) == commit
+
+
+@pytest.mark.parametrize("revision", [None, "main", "607a30d"])
+def test_a_branch_needs_the_hub(revision: str | None) -> None:
+    with pytest.raises(BaseModelError, match="hf:nobody/nothing cannot be resolved to a commit"):
+        pin(Source("hf", "nobody/nothing"), revision, Catalog(), Path())
+
+
+def test_what_is_no_base_is_not_pinned(tmp_path: Path) -> None:
+    with pytest.raises(BaseModelError, match="there is no folder"):
+        pin(Source("path", "gone"), None, load_catalog(), tmp_path)
+
+
+# --- into memory ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["llama", "gpt2"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_base_is_loaded_in_the_type_asked_for(
+    bases: dict[str, Path], name: str, dtype: torch.dtype
+) -> None:
+    model = load_model(bases[name], dtype)
+    assert {each.dtype for each in model.parameters()} == {dtype}
+
+
+def test_a_config_that_cannot_be_used(llama: Path) -> None:
+    assert load_config(llama).num_hidden_layers == 2
+    workshop.edit_json(llama / "config.json", model_type="unheard_of")
+    with pytest.raises(BaseModelError, match=r"config\.json cannot be used: .*unheard_of"):
+        load_config(llama)
+    (llama / "config.json").write_text("{")
+    with pytest.raises(BaseModelError, match=r"config\.json cannot be used"):
+        load_config(llama)
+
+
+@pytest.mark.parametrize("damage", ["cut", "header", "config"])
+def test_a_model_that_cannot_be_loaded(llama: Path, damage: str) -> None:
+    path = llama / "model.safetensors"
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-1000])
+    elif damage == "header":
+        workshop.flip_byte(path, 20)
+    else:
+        workshop.edit_json(llama / "config.json", hidden_size=48)
+    with pytest.raises(BaseModelError, match=r"the base in .*llama cannot be loaded: ") as caught:
+        load_model(llama, torch.float32)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_lacks_weights_is_not_filled_with_random_ones(llama: Path) -> None:
+    path = llama / "model.safetensors"
+    weights = load_file(path)
+    del weights["model.layers.1.self_attn.q_proj.weight"]
+    save_file(weights, path, metadata={"format": "pt"})
+    with pytest.raises(BaseModelError, match=r"lacks 1 weights, such as .*1\.self_attn\.q_proj"):
+        load_model(llama, torch.float32)
+
+
+def test_a_tokenizer_gets_a_padding_token_if_it_has_none(llama: Path) -> None:
+    assert load_tokenizer(llama).pad_token == "<|pad|>"
+    workshop.edit_json(llama / "tokenizer_config.json", pad_token=None)
+    tokenizer = load_tokenizer(llama)
+    assert tokenizer.pad_token == tokenizer.eos_token
+    workshop.edit_json(llama / "tokenizer_config.json", eos_token=None, bos_token=None)
+    assert load_tokenizer(llama).pad_token_id == 0
+
+
+def test_a_tokenizer_that_cannot_be_loaded(llama: Path) -> None:
+    (llama / "tokenizer.json").write_text("{}")
+    with pytest.raises(BaseModelError, match=r"the tokenizer in .*llama cannot be loaded: "):
+        load_tokenizer(llama)
+
+
+def test_the_context_is_read_from_the_configuration() -> None:
+    assert context_length(LlamaConfig(max_position_embeddings=77)) == 77
+    assert context_length(GPT2Config(n_positions=66)) == 66
+    assert context_length(PretrainedConfig()) is None
+
+
+def test_words_for_messages() -> None:
+    assert short("sha256:" + "ab" * 32) == "ab" * 6
+    assert first_line(ValueError("one\ntwo")) == "one"
+    assert first_line(ValueError()) == "ValueError"

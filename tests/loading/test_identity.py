@@ -1,0 +1,154 @@
+"""What makes a base that base, read from its files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+import workshop
+from transformers import AutoModelForCausalLM
+
+from adapter_hub.errors import BaseModelError
+from adapter_hub.loading.identity import (
+    BaseIdentity,
+    base_identity,
+    differences,
+    read_json,
+    safetensors_header,
+    weight_files,
+)
+
+
+@pytest.fixture
+def llama(bases: dict[str, Path], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(bases["llama"], tmp_path / "llama"))
+
+
+def test_a_copy_is_the_same_base(bases: dict[str, Path], llama: Path) -> None:
+    assert base_identity(llama) == base_identity(bases["llama"])
+
+
+def test_who_saved_it_and_how_does_not_matter(llama: Path) -> None:
+    before = base_identity(llama)
+    workshop.edit_json(
+        llama / "config.json", transformers_version="9", _name_or_path="/x", dtype="float32"
+    )
+    assert base_identity(llama) == before
+
+
+def test_shards_do_not_matter(llama: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(llama)
+    model.save_pretrained(tmp_path / "shards", max_shard_size="40KB")
+    assert len(weight_files(tmp_path / "shards")) > 1
+    assert base_identity(tmp_path / "shards").weights == base_identity(llama).weights
+
+
+def test_an_adapter_beside_the_weights_does_not_matter(llama: Path, trained: Path) -> None:
+    before = base_identity(llama)
+    shutil.copy(trained / "adapters/sums/1/adapter_model.safetensors", llama)
+    assert base_identity(llama) == before
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ("other", ["weights"]),
+        ("short", ["configuration", "weights"]),
+        ("chatty", ["configuration"]),
+        ("gpt2", ["configuration", "weights"]),
+    ],
+)
+def test_another_base_is_told_apart(bases: dict[str, Path], other: str, named: list[str]) -> None:
+    recorded = base_identity(bases["llama"]).as_record()
+    assert differences(recorded, base_identity(bases[other])) == named
+
+
+@pytest.mark.parametrize("place", [-1, -50_000, -112_000])
+def test_a_flipped_byte_is_seen(llama: Path, place: int) -> None:
+    before = base_identity(llama)
+    workshop.flip_byte(llama / "model.safetensors", place)
+    assert differences(before.as_record(), base_identity(llama)) == ["weights"]
+
+
+def test_a_changed_tokenizer_is_seen(llama: Path) -> None:
+    before = base_identity(llama)
+    with (llama / "tokenizer.json").open("a") as file:
+        file.write("\n")
+    assert differences(before.as_record(), base_identity(llama)) == ["tokenizer"]
+
+
+def test_a_chat_template_is_seen_wherever_it_stands(bases: dict[str, Path], llama: Path) -> None:
+    before = base_identity(llama)
+    assert before.chat_template == ""
+    assert "chat_template" not in before.as_record()
+    workshop.edit_json(llama / "tokenizer_config.json", chat_template="{{ messages }}")
+    inside = base_identity(llama)
+    assert inside.chat_template
+    (llama / "chat_template.jinja").write_text("{{ messages[0] }}")
+    beside = base_identity(llama)
+    assert differences(inside.as_record(), beside) == ["chat template"]
+    assert base_identity(bases["chatty"]).chat_template not in ("", beside.chat_template)
+
+
+def test_what_was_not_recorded_is_not_compared(bases: dict[str, Path]) -> None:
+    assert differences({}, base_identity(bases["llama"])) == []
+    found = BaseIdentity("sha256:1", "sha256:2", "", "")
+    assert differences({"config": "sha256:1", "tokenizer": "sha256:3"}, found) == ["tokenizer"]
+
+
+# --- files that are not what they seem -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "unpack requires a buffer of 8 bytes"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "its header is too long"),
+        (struct.pack("<Q", 4) + b"nope", "Expecting value"),
+        (struct.pack("<Q", 2) + b"[]", "its header is not a table"),
+        (struct.pack("<Q", 500) + b"{}", "it ends inside its header"),
+    ],
+)
+def test_no_safetensors_file(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(
+        BaseModelError, match=rf"model\.safetensors is not a safetensors file: {reason}"
+    ):
+        safetensors_header(path)
+
+
+def test_a_header_without_its_notes(llama: Path) -> None:
+    header, start = safetensors_header(llama / "model.safetensors")
+    assert "__metadata__" not in header
+    size = max(entry["data_offsets"][1] for entry in header.values())
+    assert start + size == (llama / "model.safetensors").stat().st_size
+
+
+@pytest.mark.parametrize("kept", [114_800, 20_000, 5_000])
+def test_weights_that_end_too_early_are_damaged(llama: Path, kept: int) -> None:
+    path = llama / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(BaseModelError, match=r"model\.safetensors is damaged: it ends before "):
+        base_identity(llama)
+
+
+def test_a_header_that_describes_nothing_is_damaged(llama: Path) -> None:
+    header = json.dumps({"weight": {"dtype": "F32"}}).encode()
+    (llama / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(BaseModelError, match=r"model\.safetensors is damaged"):
+        base_identity(llama)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [("{", "is not JSON: "), ("[]", "is not a JSON object")]
+)
+def test_json_that_is_none(tmp_path: Path, content: str, reason: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(BaseModelError, match=rf"config\.json {reason}"):
+        read_json(tmp_path / "config.json")
+    with pytest.raises(BaseModelError, match=r"gone\.json cannot be read: No such file"):
+        read_json(tmp_path / "gone.json")
