@@ -52,7 +52,9 @@ def run_training(folder: Path, name: str = "sums", *, resume: bool = False, **ho
     from adapter_hub.training.plan import Changes
     from adapter_hub.training.train import train
 
-    listeners = {key: how.pop(key) for key in ("say", "on_step", "catalog") if key in how}
+    listeners = {
+        key: how.pop(key) for key in ("say", "on_step", "catalog", "restart") if key in how
+    }
     changes = {
         key: how.pop(key)
         for key in ("base", "method", "options", "data", "eval_data", "column_map")

@@ -16,13 +16,21 @@ WINDOW = 20
 
 
 class ProgressLine:
-    """Call it after every step."""
+    """Call it after every step; leave it (``with``) to end a live line that is still open."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
         self._live = sys.stderr.isatty()
         self._shown = 0.0
         self._started: tuple[float, int] | None = None
+        self._open = False
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._open:
+            click.echo(err=True)
 
     def __call__(self, progress: Progress, steps: int) -> None:
         now = time.monotonic()
@@ -35,6 +43,7 @@ class ProgressLine:
         text = self._text(progress, steps, now)
         if self._live:
             click.echo(f"\r\033[K{text}", err=True, nl=last)
+            self._open = not last
         else:
             click.echo(text, err=True)
 

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     "--on-bad-row", type=click.Choice(["fail", "skip"]), help="What to do with an unusable row."
 )
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run of this recipe.")
+@click.option("--restart", is_flag=True, help="Give an interrupted run of this recipe up.")
 @click.option("--dry-run", is_flag=True, help="Check everything and estimate; write nothing.")
 @json_option("the result")
 @pass_context
@@ -81,6 +82,7 @@ def command(
     eval_data: str | None,
     column_map: tuple[str, ...],
     resume: bool,
+    restart: bool,
     dry_run: bool,
     as_json: bool,
     **settings: Any,
@@ -95,6 +97,10 @@ def command(
         raise UsageError("--epochs and --steps exclude each other.")
     if eval_data and settings["eval_fraction"] is not None:
         raise UsageError("--eval-data and --eval-fraction exclude each other.")
+    if resume and (restart or dry_run):
+        raise UsageError(
+            f"--resume and {'--restart' if restart else '--dry-run'} exclude each other."
+        )
     registry = context.open_registry()
     changes = Changes(
         base=base,
@@ -116,17 +122,22 @@ def command(
         print_json(asdict(expected)) if as_json else _print_estimate(expected)
         return
     from adapter_hub.cli.progress import ProgressLine
+    from adapter_hub.training.processes import process_index
     from adapter_hub.training.train import train
 
-    result = train(
-        name,
-        changes,
-        registry=registry,
-        catalog=catalog,
-        resume=resume,
-        say=context.say,
-        on_step=ProgressLine(context.quiet),
-    )
+    with ProgressLine(context.quiet) as on_step:
+        result = train(
+            name,
+            changes,
+            registry=registry,
+            catalog=catalog,
+            resume=resume,
+            restart=restart,
+            say=context.say,
+            on_step=on_step,
+        )
+    if process_index():
+        return
     if as_json:
         print_json(asdict(result))
     else:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adapter_hub.errors import ConflictError, RegistryError
+from adapter_hub.errors import ConflictError, Interrupted, RegistryError, UnknownNameError
 from adapter_hub.model import Adapter, Recipe, Version
 from adapter_hub.registry import schema
 from adapter_hub.registry.store import Registry, sync_folder
@@ -42,13 +42,14 @@ def publish_version(
     name: str,
     folder: Path,
     version: Version,
-    recipe: Recipe | None,
-    tags: tuple[str, ...] = (),
+    recipe: Recipe | None = None,
+    before: Recipe | None = None,
 ) -> int:
-    """Make ``folder`` the next version of ``name``, write ``recipe`` back, and return its number.
+    """Make ``folder`` the next version of ``name`` and return its number.
 
-    The folder is complete and durable before the registry names it. Raises RegistryError,
-    ConflictError.
+    A new entry gets ``recipe``. In one that is there, only what ``recipe`` changes in ``before``
+    is written: the rest may have been edited by hand in the meantime. The folder is complete and
+    durable before the registry names it. Raises RegistryError, ConflictError.
     """
     _make_durable(folder)
     number = 0
@@ -58,9 +59,7 @@ def publish_version(
         nonlocal number, final
         entry = document.setdefault("adapters", {}).setdefault(name, {})
         if recipe is not None:
-            _write_recipe(entry, recipe)
-        if tags:
-            entry.setdefault("tags", list(tags))
+            _write_recipe(entry, before if entry else None, recipe)
         versions = entry.setdefault("versions", {})
         # A folder without an entry is left from a crash: its number is never used again.
         number = max(map(int, versions), default=0) + 1
@@ -74,6 +73,11 @@ def publish_version(
         registry.edit(change)
     except BaseException as error:
         if final != folder and not folder.exists():
+            if _is_named(registry, name, number):
+                # What failed came after the replacing, such as the flush of the folder.
+                if isinstance(error, Exception):
+                    return number
+                raise Interrupted(f"interrupted when {name}@{number} was saved already.") from error
             shutil.rmtree(final, ignore_errors=True)
         if isinstance(error, OSError):
             raise RegistryError(f"{final} cannot be written: {error.strerror or error}.") from error
@@ -179,16 +183,38 @@ def rename_adapter(registry: Registry, old: str, new: str) -> None:
         _remove_folder(source)
 
 
-def _write_recipe(entry: dict[str, Any], recipe: Recipe) -> None:
-    """Put the recipe's keys into the entry; keys the recipe knows and no longer has are dropped."""
-    table = schema.recipe_table(recipe)
-    for key in ("base", "method", "options", "data", "eval_data", "column_map", "training"):
-        if key in table:
-            # A hand-written default (`method = "lora"`) stays; so does an equal value.
-            if entry.get(key) != table[key]:
-                entry[key] = table[key]
-        elif key in entry and key != "training":
-            del entry[key]
+def _is_named(registry: Registry, name: str, number: int) -> bool:
+    """Whether the file on disk has the version. One that cannot be read might."""
+    try:
+        return number in Registry.open(registry.path).adapter(name).versions
+    except UnknownNameError:
+        return False
+    except RegistryError:
+        return True
+
+
+def _write_recipe(entry: dict[str, Any], before: Recipe | None, after: Recipe) -> None:
+    """Write what differs between two recipes into an entry, key by key."""
+    old = schema.recipe_table(before) if before else {}
+    new = schema.recipe_table(after)
+    for key in {**old, **new}:
+        was, now = old.get(key), new.get(key)
+        if was == now:
+            continue
+        if isinstance(now if was is None else was, dict):
+            _merge(entry.setdefault(key, {}), was or {}, now or {})
+        elif now is not None:
+            entry[key] = now
+        if now is None or entry[key] == {}:
+            entry.pop(key, None)
+
+
+def _merge(table: dict[str, Any], was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    for key in {**was, **now}:
+        if key not in now:
+            table.pop(key, None)
+        elif key not in was or was[key] != now[key]:
+            table[key] = now[key]
 
 
 def _make_durable(folder: Path) -> None:

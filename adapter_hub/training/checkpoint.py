@@ -1,7 +1,7 @@
 """The state of a run in one safetensors file, replaced atomically.
 
-Everything that the next step depends on is in it: adapter weights, optimizer moments, random
-state and the step number; the order of the data follows from the seed.
+Everything that the next step depends on is in it: adapter weights, optimizer moments and the step
+number. The order of the data and every random draw follow from the seed and the step.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ def save(
     path: Path, identity: str, progress: Progress, model: Any, optimizer: torch.optim.Optimizer
 ) -> None:
     """Write the state. ``identity`` names the run it belongs to. Raises OSError, SafetensorError."""
-    tensors: dict[str, torch.Tensor] = {"random": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    tensors: dict[str, torch.Tensor] = {}
     for name, parameter in _trainable(model):
         tensors[f"weight.{name}"] = parameter.detach().contiguous()
         state = optimizer.state.get(parameter, {})
@@ -49,10 +47,14 @@ def save(
         }
     metadata = {"identity": identity, "progress": json.dumps(vars(progress))}
     temporary = path.with_suffix(".tmp")
-    save_file(tensors, temporary, metadata=metadata)
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        save_file(tensors, temporary, metadata=metadata)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # it may be what fills the disk
+        raise
 
 
 def peek(path: Path) -> tuple[str, Progress] | None:
@@ -66,7 +68,7 @@ def peek(path: Path) -> tuple[str, Progress] | None:
 
 
 def restore(path: Path, model: Any, optimizer: torch.optim.Optimizer) -> Progress:
-    """Bring model, optimizer and random state back. Raises TrainingError."""
+    """Bring model and optimizer back. Raises TrainingError."""
     try:
         with safe_open(path, framework="pt") as file:
             progress = Progress(**json.loads(file.metadata()["progress"]))
@@ -80,9 +82,6 @@ def restore(path: Path, model: Any, optimizer: torch.optim.Optimizer) -> Progres
                     optimizer.state[parameter] = {
                         "step": step, "exp_avg": average, "exp_avg_sq": square
                     }  # fmt: skip
-            torch.set_rng_state(file.get_tensor("random"))
-            if torch.cuda.is_available() and "random.cuda" in saved:
-                torch.cuda.set_rng_state(file.get_tensor("random.cuda"))
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise TrainingError(
             f"the checkpoint {path} cannot be used: {error}.", hint="train again without --resume"

@@ -21,6 +21,7 @@ from adapter_hub.training.batches import Batch, Schedule, collate, in_order
 from adapter_hub.training.checkpoint import Progress
 from adapter_hub.training.data import Examples
 from adapter_hub.training.loss import LossHead
+from adapter_hub.training.processes import summed
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -31,7 +32,7 @@ CHECKPOINT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Run:
-    """Everything the loop works on. ``checkpoint`` is None where this process writes none."""
+    """Everything the loop works on. Of several processes, the first writes ``checkpoint``."""
 
     name: str
     method: str
@@ -43,7 +44,7 @@ class Run:
     steps: int
     schedule: Schedule
     pad_id: int
-    checkpoint: Path | None
+    checkpoint: Path
     identity: str
 
 
@@ -60,7 +61,7 @@ def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None])
         weight_decay=settings.weight_decay,
     )
     model, optimizer = run.accelerator.prepare(run.model, optimizer)
-    head = LossHead(run.accelerator.unwrap_model(model))
+    head = LossHead(run.model, model)
     progress = _start(run, resume, model, optimizer, head)
     saved = time.monotonic()
     try:
@@ -69,10 +70,15 @@ def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None])
                 _step(run, model, optimizer, head, progress)
                 on_step(progress, run.steps)
                 finished = progress.step == run.steps
-                if stop_requested() or finished or time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    _save(run, progress, model, optimizer)
+                due = (
+                    run.accelerator.is_main_process
+                    and time.monotonic() - saved > CHECKPOINT_SECONDS
+                )
+                stop, due = map(bool, summed(run.accelerator, stop_requested(), due))
+                if stop or due or finished:
+                    _save(run, progress, optimizer)
                     saved = time.monotonic()
-                if stop_requested() and not finished:
+                if stop and not finished:
                     raise Interrupted(
                         f"stopped after step {progress.step} of {run.steps}; the registry is as it was.",
                         hint=f"adapter-hub train {run.name} --resume, with the same flags",
@@ -87,16 +93,16 @@ def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None])
 
 def evaluate(run: Run, head: LossHead, examples: Examples) -> float:
     """Mean loss over all loss tokens of ``examples``, in nats a token. Raises TrainingError."""
-    model = run.accelerator.unwrap_model(run.model)
-    training = model.training
-    model.eval()
+    training = run.model.training
+    run.model.eval()
     total = 0.0
     with torch.no_grad():
-        for indices in in_order(examples, run.settings.batch_size):
-            total += head.sum_loss(
-                collate(examples, indices, run.pad_id, run.accelerator.device)
-            ).item()
-    model.train(training)
+        for indices in _shared_out(run, in_order(examples, run.settings.batch_size)):
+            # Sharded models need every process at every forward pass; an idle one goes along.
+            batch = collate(examples, indices or [0], run.pad_id, run.accelerator.device)
+            total += head.sum_loss(batch).item() * bool(indices)
+    run.model.train(training)
+    (total,) = summed(run.accelerator, total)
     if not math.isfinite(total):
         raise TrainingError(
             f"the held-out loss is {total} with method {run.method!r}.",
@@ -121,11 +127,11 @@ def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
 
 def _start(run: Run, resume: bool, model: Any, optimizer: Any, head: LossHead) -> Progress:
     model.train()
-    if resume and run.checkpoint is not None:
-        return checkpoint.restore(run.checkpoint, model, optimizer)
+    if resume:
+        return checkpoint.restore(run.checkpoint, run.model, optimizer)
     progress = Progress()
     if run.held_out is not None:
-        with _without_adapter(run.accelerator.unwrap_model(model)):
+        with _without_adapter(run.model):
             progress.base_eval_loss = evaluate(run, head, run.held_out)
         progress.evaluations.append({"step": 0, "loss": progress.base_eval_loss})
     return progress
@@ -137,47 +143,70 @@ def _step(
     """One optimizer step: gradients of the summed loss, divided by all its loss tokens."""
     started = time.perf_counter()
     settings, accelerator = run.settings, run.accelerator
+    _seed(run, progress.step)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(settings, progress.step, run.steps)
     all_batches = run.schedule.step(progress.step)
     loss_tokens = sum(int(run.examples.loss_tokens[indices].sum()) for indices in all_batches)
-    total = torch.zeros((), dtype=torch.float64, device=accelerator.device)
-    mine = all_batches[accelerator.process_index :: accelerator.num_processes]
+    total = 0.0
+    mine = _shared_out(run, all_batches)
     for number, indices in enumerate(mine, 1):
         batch = collate(run.examples, indices, run.pad_id, accelerator.device)
         last = number == len(mine)
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
             loss = head.sum_loss(batch)
-            _require_finite(run, loss, batch, progress.step)
+            total += _finite(run, loss, batch, progress.step)
             # Processes average their gradients; the loss is a sum over all of them.
             accelerator.backward(loss * (accelerator.num_processes / loss_tokens))
-        total += loss.detach()
     if settings.max_grad_norm:
         accelerator.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    total = accelerator.reduce(total, "sum")
+    (total,) = summed(accelerator, total)
     progress.step += 1
     progress.tokens += sum(int(run.examples.lengths[indices].sum()) for indices in all_batches)
     progress.loss_tokens += loss_tokens
     progress.seconds += time.perf_counter() - started
-    progress.history.append({"loss": total.item() / loss_tokens, "loss_tokens": loss_tokens})
+    progress.history.append({"loss": total / loss_tokens, "loss_tokens": loss_tokens})
 
 
-def _require_finite(run: Run, loss: torch.Tensor, batch: Batch, step: int) -> None:
-    if not torch.isfinite(loss):
+def _seed(run: Run, step: int) -> None:
+    """Make every draw of a step, such as dropout's, follow from seed, step and process alone."""
+    draw = step * run.accelerator.num_processes + run.accelerator.process_index
+    torch.manual_seed((run.settings.seed * 1_000_003 + draw + 1) % 2**63)
+
+
+def _shared_out(run: Run, batches: list[list[int]]) -> list[list[int]]:
+    """This process's batches; empty ones at the end where others have one more."""
+    processes = run.accelerator.num_processes
+    padded = batches + [[]] * (-len(batches) % processes)
+    return padded[run.accelerator.process_index :: processes]
+
+
+def _finite(run: Run, loss: torch.Tensor, batch: Batch, step: int) -> float:
+    value = loss.item()
+    if not math.isfinite(value):
         raise TrainingError(
-            f"the loss became {loss.item()} at step {step + 1} with method {run.method!r}, "
+            f"the loss became {value} at step {step + 1} with method {run.method!r}, "
             f"on {', '.join(batch.where)}.",
             hint="try a lower --learning-rate, --dtype float32, or look at those rows",
         )
+    return value
 
 
-def _save(run: Run, progress: Progress, model: Any, optimizer: Any) -> None:
-    if run.checkpoint is None:
+def _save(run: Run, progress: Progress, optimizer: Any) -> None:
+    """Write a checkpoint, of numbers only. Raises TrainingError."""
+    for name, parameter in run.model.named_parameters():
+        if parameter.requires_grad and not torch.isfinite(parameter).all():
+            raise TrainingError(
+                f"the weight {name} became infinite or no number by step {progress.step} "
+                f"with method {run.method!r}.",
+                hint="try a lower --learning-rate or --dtype float32",
+            )
+    if not run.accelerator.is_main_process:
         return
     try:
-        checkpoint.save(run.checkpoint, run.identity, progress, model, optimizer)
+        checkpoint.save(run.checkpoint, run.identity, progress, run.model, optimizer)
     except Exception as error:
         raise TrainingError(
             f"the checkpoint of step {progress.step} cannot be written: {error}.",
@@ -192,11 +221,9 @@ def _evaluated_at(progress: Progress, step: int) -> bool:
 @contextlib.contextmanager
 def _without_adapter(model: Any) -> Iterator[None]:
     """The bare base. A method that cannot be switched off is measured as it starts."""
-    try:
-        context = model.disable_adapter()
-    except (AttributeError, NotImplementedError):
-        context = contextlib.nullcontext()
-    with context:
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(AttributeError, NotImplementedError):
+            stack.enter_context(model.disable_adapter())
         yield
 
 

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 
 class LossHead:
-    """Attach to a model; ``sum_loss`` is its forward pass. ``detach`` leaves the model as it was."""
+    """Attach to a model; ``sum_loss`` is its forward pass. ``detach`` leaves the model as it was.
 
-    def __init__(self, model: Any) -> None:
-        self._model = model
+    ``wrapper`` is what several processes wrap around the model: its forward pass averages the
+    gradients.
+    """
+
+    def __init__(self, model: Any, wrapper: Any | None = None) -> None:
+        self._model = model if wrapper is None else wrapper
         self._keep: torch.Tensor | None = None
         self._hook = model.get_output_embeddings().register_forward_pre_hook(self._select)
 

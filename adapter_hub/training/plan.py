@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from adapter_hub.datasets.files import is_data_file
 from adapter_hub.errors import DataError, UsageError
 from adapter_hub.model import Base, Recipe, TrainingSettings, check_name
 from adapter_hub.options import check_options, options_of
-from adapter_hub.plugins import Catalog, Offer
+from adapter_hub.plugins import BUILT_IN, Catalog, Offer
 from adapter_hub.registry.store import Registry, require_base
 
 
@@ -34,30 +35,41 @@ class Changes:
 
 @dataclass(frozen=True)
 class Plan:
-    """A checked recipe with everything it names found. ``digest`` identifies it for ``status``."""
+    """A checked recipe with everything it names found. ``digest`` identifies it for ``status``.
+
+    ``before`` is the recipe as the registry had it, without this run's changes; ``plugins`` are
+    the distributions that offer its method, dataset and base, with their versions.
+    """
 
     name: str
     recipe: Recipe
+    before: Recipe
     base: Base
     method: Offer
     data: str
     digest: str
+    plugins: Mapping[str, str]
 
 
 def make_plan(registry: Registry, name: str, changes: Changes, catalog: Catalog) -> Plan:
     """Settle what ``train NAME`` does. Raises UsageError, OptionError, UnknownNameError, DataError."""
-    recipe = change_recipe(current_recipe(registry, name), changes)
+    before = current_recipe(registry, name)
+    recipe = change_recipe(before, changes)
     base = registry.base(require_base(recipe.base, name))
     data = recipe.data
     if not data:
         raise UsageError(
             f"the recipe of {name!r} names no data.", hint=f"adapter-hub train {name} --data DATA"
         )
-    for each in filter(None, (data, recipe.eval_data)):
-        check_data(each, registry.folder, catalog)
     method = catalog.find("method", recipe.method)
+    offers = [method]
+    for each in filter(None, (data, recipe.eval_data)):
+        offers += check_data(each, registry.folder, catalog)
+    if base.source.kind == "plugin":
+        offers.append(catalog.find("base", base.source.location))
     recipe = dataclasses.replace(recipe, options=check_method_options(method, recipe.options))
-    return Plan(name, recipe, base, method, data, recipe_digest(recipe, base))
+    plugins = {each.distribution: each.version for each in offers if each.distribution != BUILT_IN}
+    return Plan(name, recipe, before, base, method, data, recipe_digest(recipe, base), plugins)
 
 
 def current_recipe(registry: Registry, name: str) -> Recipe:
@@ -70,18 +82,24 @@ def current_recipe(registry: Registry, name: str) -> Recipe:
 
 def change_recipe(recipe: Recipe, changes: Changes) -> Recipe:
     """``recipe`` with ``changes``. Another method starts with no options. Raises UsageError."""
+    for flag in ("base", "method", "data", "eval_data"):
+        if getattr(changes, flag) == "":
+            raise UsageError(f"--{flag.replace('_', '-')} is empty.")
     same_method = changes.method in (None, recipe.method)
     training = {**recipe.training.given(), **changes.training}
     if "epochs" in changes.training and "steps" not in changes.training:
         training.pop("steps", None)
     if "steps" in changes.training and "epochs" not in changes.training:
         training.pop("epochs", None)
+    if changes.eval_data:
+        training.pop("eval_fraction", None)
+    split_anew = "eval_fraction" in changes.training
     return Recipe(
         base=changes.base or recipe.base,
         method=changes.method or recipe.method,
         options={**(recipe.options if same_method else {}), **changes.options},
         data=changes.data or recipe.data,
-        eval_data=changes.eval_data or recipe.eval_data,
+        eval_data=changes.eval_data or (None if split_anew else recipe.eval_data),
         column_map={**recipe.column_map, **changes.column_map},
         training=TrainingSettings(**training),
     )
@@ -97,14 +115,22 @@ def check_method_options(method: Offer, options: Mapping[str, Any]) -> dict[str,
     )
 
 
-def check_data(data: str, root: Path, catalog: Catalog) -> None:
-    """Raises DataError for a file that is not there, UnknownNameError for an unknown dataset."""
+def check_data(data: str, root: Path, catalog: Catalog) -> list[Offer]:
+    """The dataset of that name, if it is one: files and the Hub need none.
+
+    Raises DataError for a file that is not there, UnknownNameError for an unknown dataset.
+    """
     if data.startswith("hf:"):
-        return
+        return []
     if not is_data_file(data):
-        catalog.find("dataset", data)
-    elif not (root / data).is_file():
-        raise DataError(f"there is no data file {root / data}.")
+        return [catalog.find("dataset", data)]
+    if not (root / data).is_file():
+        owner_and_name = re.fullmatch(r"[\w.-]+/[\w.-]+", data)
+        raise DataError(
+            f"there is no data file {root / data}.",
+            hint=f"a dataset on the Hub is written hf:{data}" if owner_and_name else None,
+        )
+    return []
 
 
 def data_as_recipe_says(data: str, root: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from adapter_hub.errors import DataError
 from adapter_hub.plugins import Catalog
 from adapter_hub.registry.store import Registry
 from adapter_hub.training.plan import Plan
+from adapter_hub.training.processes import process_count
 
 if TYPE_CHECKING:
     from adapter_hub.prompts.encode import Encoder
@@ -60,11 +60,21 @@ def prepare(plan: Plan, registry: Registry, catalog: Catalog, scratch: Path, say
     data, held_out_data = _encode(plan, registry, catalog, scratch, tokenizer, max_length, say)
     examples, held_out = _split(plan, data, held_out_data, say)
     schedule, steps = _schedule(plan, examples)
-    identity = base_identity(folder).as_record()
     return Job(
-        folder, identity, tokenizer, model_config, peft_config, parameters,
-        data, examples, held_out, held_out_data, max_length, schedule, steps,
-    )  # fmt: skip
+        base_folder=folder,
+        identity=base_identity(folder).as_record(),
+        tokenizer=tokenizer,
+        model_config=model_config,
+        peft_config=peft_config,
+        parameters=parameters,
+        data=data,
+        examples=examples,
+        held_out=held_out,
+        held_out_data=held_out_data,
+        max_length=max_length,
+        schedule=schedule,
+        steps=steps,
+    )
 
 
 def _encode(
@@ -141,8 +151,6 @@ def _schedule(plan: Plan, examples: Examples) -> tuple[Any, int]:
     settings = plan.recipe.training
     if not int(examples.loss_tokens.sum()):
         raise DataError(f"{plan.data} has no token to learn.")
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    schedule = Schedule(
-        examples.lengths, settings.batch_size, settings.grad_accum * processes, settings.seed
-    )
+    per_step = settings.grad_accum * process_count()
+    schedule = Schedule(examples.lengths, settings.batch_size, per_step, settings.seed)
     return schedule, settings.steps or schedule.steps_for(settings.epochs)

@@ -21,7 +21,10 @@ def provenance(
     parameters: tuple[int, int],
     metrics: dict[str, float],
 ) -> dict[str, Any]:
-    """The record of a run; ``parameters`` are (trainable, all). It names no path of this machine."""
+    """The record of a run; ``parameters`` are (trainable, all).
+
+    Files of rows are named without their folder, the base as the registry names it.
+    """
     return {
         "adapter": plan.name,
         "recipe": _without_machine_paths(resolved(plan.recipe, plan.base)),
@@ -40,6 +43,7 @@ def provenance(
             "distribution": plan.method.distribution,
             "version": plan.method.version,
         },
+        "plugins": dict(plan.plugins),
         "data": _data_record(job.data),
         "eval_data": _data_record(job.held_out_data)
         if job.held_out_data

@@ -12,9 +12,10 @@ from typing import Any
 
 from adapter_hub.errors import RegistryError
 from adapter_hub.loading.adapters import CONFIG, RECORD
-from adapter_hub.model import Base, Recipe, Version
+from adapter_hub.model import Base, Version
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import file_digests, publish_version, staging_folder
+from adapter_hub.training.plan import Plan
 
 RECORD_FORMAT = 1
 _PACKAGES = (
@@ -31,21 +32,23 @@ _PACKAGES = (
 
 def save_version(
     registry: Registry,
-    name: str,
+    plan: Plan,
     model: Any,
-    base: Base,
     record: dict[str, Any],
-    plot: bytes,
-    recipe: Recipe,
-    recipe_digest: str,
+    plot: bytes | None,
     metrics: dict[str, float],
 ) -> tuple[int, Version]:
-    """Write the adapter as a new version and return its number and entry. Raises RegistryError."""
+    """Write the adapter as a new version and return its number and entry.
+
+    Raises RegistryError, ConflictError.
+    """
+    name = plan.name
     created = datetime.now(timezone.utc).replace(microsecond=0)
     with staging_folder(registry, name) as folder:
         try:
-            write_adapter(model, base, folder)
-            (folder / "loss.png").write_bytes(plot)
+            write_adapter(model, plan.base, folder)
+            if plot is not None:
+                (folder / "loss.png").write_bytes(plot)
             write_record(folder, {**record, "created": created.isoformat().replace("+00:00", "Z")})
         except Exception as error:
             # safetensors reports a full disk in its own error class.
@@ -57,10 +60,10 @@ def save_version(
             number=0,
             created=created,
             files=file_digests(folder),
-            recipe=recipe_digest,
+            recipe=plan.digest,
             metrics=metrics,
         )
-        number = publish_version(registry, name, folder, version, recipe)
+        number = publish_version(registry, name, folder, version, plan.recipe, plan.before)
     return number, version
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import math
 import shutil
 from collections.abc import Callable, Iterator
@@ -21,13 +23,22 @@ from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry.store import Registry
 from adapter_hub.training.plan import Changes, Plan, make_plan
 from adapter_hub.training.prepare import Job, Say, prepare
+from adapter_hub.training.processes import (
+    from_first,
+    make_accelerator,
+    process_count,
+    process_index,
+)
 from adapter_hub.training.provenance import provenance
 
 if TYPE_CHECKING:
     from adapter_hub.training.checkpoint import Progress
 
-SCRATCH, CHECKPOINT = "scratch", "checkpoint.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
 OnStep = Callable[["Progress", int], None]
+
+
+def _silent(*_said: object) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -58,23 +69,30 @@ def train(
     registry: Registry | None = None,
     catalog: Catalog | None = None,
     resume: bool = False,
-    say: Say = lambda text: None,
-    on_step: OnStep = lambda progress, steps: None,
+    restart: bool = False,
+    say: Say = _silent,
+    on_step: OnStep = _silent,
 ) -> TrainResult:
     """Train the recipe of ``name``, changed by ``changes``, and register the result.
 
-    The registry stays as it was until the new version is complete. Raises UsageError and its
-    kinds before anything heavy is imported; DataError, BaseModelError, TrainingError,
-    RegistryError, ConflictError; Interrupted after Ctrl-C, with the state saved.
+    The registry stays as it was until the new version is complete. ``resume`` goes on with an
+    interrupted run of the same recipe, ``restart`` gives it up. Under ``torchrun`` or ``accelerate
+    launch`` every process calls this, and all return the same result.
+
+    Raises UsageError and its kinds before anything heavy is imported; DataError, BaseModelError,
+    IncompatibleError, TrainingError, RegistryError; ConflictError when another process trains it
+    or an interrupted run would be lost; Interrupted after Ctrl-C, with the state saved.
     """
     registry = registry or Registry.open()
     catalog = catalog or load_catalog()
     plan = make_plan(registry, name, changes or Changes(), catalog)
+    if process_index():
+        say, on_step = _silent, _silent
     with _workspace(registry, name) as workspace:
         if resume:
             _require_checkpoint(name, workspace)
-        job = prepare(plan, registry, catalog, workspace / SCRATCH, say)
-        return _train(plan, job, registry, workspace, resume, say, on_step)
+        job = prepare(plan, registry, catalog, workspace / _scratch(), say)
+        return _train(plan, job, registry, workspace, resume, restart, say, on_step)
 
 
 def _train(
@@ -83,11 +101,11 @@ def _train(
     registry: Registry,
     workspace: Path,
     resume: bool,
+    restart: bool,
     say: Say,
     on_step: OnStep,
 ) -> TrainResult:
     import torch
-    from accelerate import Accelerator
     from accelerate.utils import set_seed
 
     from adapter_hub.loading.bases import load_model
@@ -98,26 +116,46 @@ def _train(
     settings = plan.recipe.training
     state = workspace / CHECKPOINT
     dtype, why = choose_dtype(settings.dtype)
-    identity = f"{plan.digest} {job.data.fingerprint} {job.identity.get('weights')} {dtype}"
-    _check_resume(plan.name, state, identity, resume, say)
+    identity = _run_identity(plan, job, str(dtype))
+    _check_resume(plan.name, state, identity, resume, restart, say)
+    _check_prompt_path(plan, job)
 
     say(f"base {plan.base.name} ({plan.base.source}) in {str(dtype).removeprefix('torch.')}: {why}")
     model = load_model(job.base_folder, dtype)
     set_seed(settings.seed % 2**32)  # NumPy takes no more, and it draws nothing here
     torch.manual_seed(settings.seed)  # before the adapter is initialised
     model = attach(plan.method, model, job.peft_config)
-    trainable, total = model.get_nb_trainable_parameters()
-    say(trainable_line(trainable, total))
-    accelerator = Accelerator()
+    say(trainable_line(*model.get_nb_trainable_parameters()))
+    accelerator = make_accelerator()
     run = Run(
-        plan.name, plan.method.name, model, accelerator, job.examples, job.held_out, settings, job.steps,
-        job.schedule, job.tokenizer.pad_token_id, state if accelerator.is_main_process else None, identity,
-    )  # fmt: skip
+        name=plan.name,
+        method=plan.method.name,
+        model=model,
+        accelerator=accelerator,
+        examples=job.examples,
+        held_out=job.held_out,
+        settings=settings,
+        steps=job.steps,
+        schedule=job.schedule,
+        pad_id=job.tokenizer.pad_token_id,
+        checkpoint=state,
+        identity=identity,
+    )
     progress = train_loop(run, resume, on_step)
     _check_prompt_path(plan, job)
-    result = _record(plan, job, registry, model, progress, str(dtype).removeprefix("torch."))
-    state.unlink(missing_ok=True)
-    return result
+    result = None
+    if accelerator.is_main_process:
+        number_type = str(dtype).removeprefix("torch.")
+        result = _record(plan, job, registry, model, progress, number_type, say)
+        state.unlink(missing_ok=True)
+    return from_first(accelerator, result)
+
+
+def _run_identity(plan: Plan, job: Job, dtype: str) -> str:
+    """A digest of all that a resumed run must have in common with the one it goes on with."""
+    held_out = job.held_out_data.fingerprint if job.held_out_data else None
+    parts = [plan.digest, job.data.fingerprint, held_out, job.identity, dtype, process_count()]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _require_checkpoint(name: str, workspace: Path) -> None:
@@ -127,27 +165,35 @@ def _require_checkpoint(name: str, workspace: Path) -> None:
         )
 
 
-def _check_resume(name: str, state: Path, identity: str, resume: bool, say: Say) -> None:
+def _check_resume(
+    name: str, state: Path, identity: str, resume: bool, restart: bool, say: Say
+) -> None:
+    """Raises TrainingError for a run that cannot be resumed, ConflictError for one that could."""
     from adapter_hub.training import checkpoint
 
     found = checkpoint.peek(state)
-    if not resume:
-        if found:
-            say(
-                f"an interrupted run is left behind; its {found[1].step} steps are given up (--resume would go on)"
-            )
-            state.unlink()
-        return
-    if found is None or found[0] != identity:
+    same = found is not None and found[0] == identity
+    if resume and (found is None or not same):
         raise TrainingError(
             f"the interrupted run of {name!r} had another recipe, data, base or number type.",
             hint="give the same flags as then, or train again without --resume",
         )
-    say(f"going on after step {found[1].step}")
+    if found is None:
+        return
+    if resume:
+        say(f"going on after step {found[1].step}")
+    elif same and not restart:
+        raise ConflictError(
+            f"this very run of {name!r} was interrupted after step {found[1].step}.",
+            hint=f"adapter-hub train {name} --resume, with the same flags; or --restart to give it up",
+        )
+    else:
+        # The file goes with the first checkpoint of the new run, not before.
+        say(f"the {found[1].step} steps of an interrupted run are given up")
 
 
 def _check_prompt_path(plan: Plan, job: Job) -> None:
-    """Before it is saved: the prompt of ``run`` must be the prompt of the rows, token for token."""
+    """The prompt of ``run`` must be the prompt of the rows, token for token."""
     from adapter_hub.prompts.encode import Encoder, check_prompt_path
 
     encoder = Encoder(job.tokenizer, job.data.style, job.max_length, plan.recipe.training.train_on)
@@ -160,7 +206,7 @@ def _check_prompt_path(plan: Plan, job: Job) -> None:
 
 
 def _record(
-    plan: Plan, job: Job, registry: Registry, model: Any, progress: Progress, dtype: str
+    plan: Plan, job: Job, registry: Registry, model: Any, progress: Progress, dtype: str, say: Say
 ) -> TrainResult:
     from adapter_hub.registry.versions import version_digest
     from adapter_hub.training.plot import loss_plot
@@ -181,10 +227,12 @@ def _record(
     }
     metrics = {key: round(value, 4) for key, value in losses.items() if value is not None}
     record = provenance(plan, job, progress, dtype, (trainable, total), metrics)
-    plot = loss_plot(f"{plan.name} on {plan.base.name}", progress)
-    number, version = save_version(
-        registry, plan.name, model, plan.base, record, plot, plan.recipe, plan.digest, metrics
-    )
+    try:
+        plot = loss_plot(f"{plan.name} on {plan.base.name}", progress)
+    except Exception as error:  # a picture is no reason to lose a training run
+        say(f"no loss plot: {error}")
+        plot = None
+    number, version = save_version(registry, plan, model, record, plot, metrics)
     return TrainResult(
         name=plan.name,
         version=number,
@@ -213,10 +261,12 @@ def _workspace(registry: Registry, name: str) -> Iterator[Path]:
     from filelock import FileLock, Timeout
 
     folder = registry.folder / "adapters" / ".runs" / name
+    lock = FileLock(folder / "lock", blocking=False)
     try:
-        (folder / SCRATCH).mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock", blocking=False)
-        lock.acquire()
+        folder.mkdir(parents=True, exist_ok=True)
+        if not process_index():
+            lock.acquire()
+        (folder / _scratch()).mkdir(exist_ok=True)
     except Timeout:
         raise ConflictError(
             f"{name!r} is being trained by another process.",
@@ -227,5 +277,10 @@ def _workspace(registry: Registry, name: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        shutil.rmtree(folder / _scratch(), ignore_errors=True)
         lock.release()
+
+
+def _scratch() -> str:
+    """Each process encodes the rows for itself: several machines may share no disk cache."""
+    return f"scratch-{process_index()}"

@@ -42,11 +42,12 @@ def test_a_run_goes_on_bit_for_bit(bases: dict[str, Path], tmp_path: Path) -> No
         step(model, optimizer)
     progress = Progress(step=3, tokens=72, history=[{"loss": 1.5, "loss_tokens": 4}])
     save(tmp_path / "state", "me", progress, model, optimizer)
+    torch.manual_seed(9)  # as the loop does before a step, for dropout
     losses = [step(model, optimizer) for _ in range(3)]
 
     again, fresh = start(bases["llama"])
-    torch.manual_seed(99)
     assert restore(tmp_path / "state", again, fresh) == progress
+    torch.manual_seed(9)
     assert [step(again, fresh) for _ in range(3)] == losses
     for name, each in weights(model).items():
         assert torch.equal(each, weights(again)[name]), name

@@ -282,10 +282,21 @@ def test_changed_rows_are_another_run(interrupted: Path) -> None:
         workshop.run_training(interrupted, resume=True)
 
 
-def test_a_new_run_gives_the_old_one_up(interrupted: Path) -> None:
+def test_forgetting_resume_loses_nothing(interrupted: Path) -> None:
+    state = interrupted / "adapters/.runs/sums/checkpoint.safetensors"
+    before = state.read_bytes()
+    with pytest.raises(ConflictError, match="interrupted after step 1") as caught:
+        workshop.run_training(interrupted)
+    assert "--resume" in str(caught.value.hint)
+    assert "--restart" in str(caught.value.hint)
+    assert state.read_bytes() == before
+
+
+@pytest.mark.parametrize("how", [{"restart": True}, {"steps": 1}])
+def test_a_new_run_gives_the_old_one_up(interrupted: Path, how: dict[str, Any]) -> None:
     said: list[str] = []
-    workshop.run_training(interrupted, steps=1, say=said.append)
-    assert any("its 1 steps are given up (--resume would go on)" in each for each in said)
+    workshop.run_training(interrupted, say=said.append, **how)
+    assert "the 1 steps of an interrupted run are given up" in said
     assert not (interrupted / "adapters/.runs/sums/checkpoint.safetensors").exists()
 
 
