@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from textwrap import TextWrapper
 from typing import Any, cast
 
 import torch
@@ -218,6 +219,20 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> Tensor:
     return torch.tensor([*ids, tokenizer.eos_token_id])
 
 
+def in_lines(texts: list[str], share: float, width: int, seed: int) -> list[str]:
+    """Break a share of the texts into lines, as verse and plays are written.
+
+    Else the model would never see a single newline, nor a word without a space before it, and
+    no adapter could teach it either: their embeddings would be left as they were drawn.
+    """
+    chosen = torch.rand(len(texts), generator=torch.Generator().manual_seed(seed)) < share
+    wrapper = TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+    return [
+        "\n\n".join(wrapper.fill(each) for each in text.split("\n\n")) if wrapped else text
+        for text, wrapped in zip(texts, chosen.tolist(), strict=True)
+    ]
+
+
 # --- The model and its training ------------------------------------------------------------------
 
 
@@ -240,23 +255,27 @@ def build_model(args: argparse.Namespace) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def batches(stream: Tensor, args: argparse.Namespace, start: int) -> Iterator[Tensor]:
+def batches(
+    streams: tuple[Tensor, Tensor], args: argparse.Namespace, start: int
+) -> Iterator[Tensor]:
     """Yield the batches from step ``start`` on, as rows of ids one longer than what they train.
 
-    Every pass over the stream cuts it at another offset and shuffles the rows. All draws before
-    ``start`` are repeated, so a continued run sees the batches that it would have seen.
+    The second stream takes over at ``--lines-from``. Every pass over a stream cuts it at another
+    offset and shuffles the rows. All draws before ``start`` are repeated, so a continued run sees
+    the batches that it would have seen.
     """
     draws = torch.Generator().manual_seed(args.seed)
     step = 0
     while True:
         offset = int(torch.randint(args.context, (), generator=draws))
         order_seed = int(torch.randint(2**31, (), generator=draws))
-        length = args.context if step >= args.long_from else args.short
-        rows = stream[offset:].unfold(0, length + 1, length)
+        phase = (step >= args.lines_from, step >= args.long_from)
+        length = args.context if phase[1] else args.short
+        rows = streams[phase[0]][offset:].unfold(0, length + 1, length)
         order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(order_seed))
         size = args.batch_tokens // length
         for begin in range(0, len(order) - size, size):
-            if step >= args.long_from and length != args.context:
+            if phase != (step >= args.lines_from, step >= args.long_from):
                 break
             if step >= start:
                 yield rows[order[begin : begin + size]]
@@ -344,7 +363,12 @@ def take_step(run: Run, loss_of: Loss, rows: Tensor, args: argparse.Namespace) -
     run.step += 1
 
 
-def train(model: LlamaForCausalLM, stream: Tensor, held: Tensor, args: argparse.Namespace) -> float:
+def train(
+    model: LlamaForCausalLM,
+    streams: tuple[Tensor, Tensor],
+    held: Tensor,
+    args: argparse.Namespace,
+) -> float:
     """Run the steps that remain, saving and reporting on the way; return the last train loss."""
     run = Run(model, optimizers(model, args))
     if args.checkpoint and args.checkpoint.exists():
@@ -352,7 +376,7 @@ def train(model: LlamaForCausalLM, stream: Tensor, held: Tensor, args: argparse.
     loss_of = loss_function(model, args.compile)
     model.train()
     start, began = run.step, time.monotonic()
-    for rows in islice(batches(stream, args, start), max(0, args.steps - start)):
+    for rows in islice(batches(streams, args, start), max(0, args.steps - start)):
         take_step(run, loss_of, rows, args)
         last = run.step == args.steps
         if run.step % args.report_every == 0 or last:
@@ -530,7 +554,8 @@ before a text.
 |---|---|---|---|---|
 | {steps:,} | {batch_tokens:,} | {tokens_seen:,} | {train_tokens:,} | {passes:.1f} |
 
-Rows are {short} tokens long, and {context} from step {long_from:,} on. Muon trains the hidden
+Rows are {short} tokens long, and {context} from step {long_from:,} on. From step {lines_from:,} on
+{lines:.0%} of the tales come in lines of at most {line_width} characters, as verse and plays do. Muon trains the hidden
 matrices, AdamW the embeddings and norms. The rate is constant after {warmup} steps of warmup, and
 from step {decay_from:,} on falls in a straight line to zero.
 
@@ -588,10 +613,11 @@ def main() -> None:
     corpus = read_corpus(args.texts, args.held_out)
     tokenizer = train_tokenizer(corpus.train, args.vocab, args.context)
     stream, held = encode(tokenizer, corpus.train), encode(tokenizer, corpus.held_out)
+    lines = in_lines(corpus.train, args.lines, args.line_width, args.seed)
     model = build_model(args)
     say(f"{model.num_parameters():,} parameters")
     say(f"{len(stream):,} tokens to train on, {len(held):,} held out")
-    train_nats = train(model, stream, held, args)
+    train_nats = train(model, (stream, encode(tokenizer, lines)), held, args)
     exact_nats, _ = evaluate(model, held, args.context)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.output.parent) as unfinished:
@@ -617,11 +643,14 @@ def arguments() -> argparse.Namespace:
     add("--heads", type=int, default=4)
     add("--context", type=int, default=512, help="longest training rows, and the model's context")
     add("--short", type=int, default=256, help="length of the rows before --long-from")
-    add("--long-from", type=int, default=1800, help="first step with rows of --context")
-    add("--batch-tokens", type=int, default=8192)
-    add("--steps", type=int, default=2400)
+    add("--long-from", type=int, default=2400, help="first step with rows of --context")
+    add("--lines", type=float, default=0.2, help="share of the tales broken into lines")
+    add("--line-width", type=int, default=48, help="longest of these lines, in characters")
+    add("--lines-from", type=int, default=2000, help="first step with tales in lines")
+    add("--batch-tokens", type=int, default=4096)
+    add("--steps", type=int, default=2700)
     add("--warmup", type=int, default=50)
-    add("--decay-from", type=int, default=1400, help="first step of the decay to zero")
+    add("--decay-from", type=int, default=2000, help="first step of the decay to zero")
     add("--lr", type=float, default=4e-3, help="of the hidden matrices (Muon)")
     add("--embed-lr", type=float, default=4e-3, help="of embeddings and norms (AdamW)")
     add("--weight-decay", type=float, default=0.1)
