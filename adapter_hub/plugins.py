@@ -27,6 +27,7 @@ from adapter_hub.errors import PluginError, UnknownNameError
 from adapter_hub.options import suggestion
 
 Kind = Literal["method", "dataset", "base"]
+KINDS: tuple[Kind, ...] = ("method", "dataset", "base")
 
 ALLOW_VARIABLE = "ADAPTER_HUB_PLUGINS"
 STRICT_VARIABLE = "ADAPTER_HUB_STRICT_PLUGINS"
@@ -62,7 +63,7 @@ class Offer:
                 found: Any = importlib.import_module(module_name)
                 for part in attribute.split("."):
                     found = getattr(found, part)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{self.kind} {self.name!r} of {self.distribution} cannot be loaded: {_one_line(error)}.",
                 hint="adapter-hub plugins",
@@ -144,9 +145,7 @@ class Catalog:
             return
         self.complete = True
         for entry_point in _entry_points():
-            distribution = entry_point.dist
-            name = distribution.name if distribution else entry_point.value
-            version = distribution.version if distribution else ""
+            name, version = _distribution(entry_point)
             try:
                 offers = self._collect(_import(entry_point), entry_point.name, name, version)
             except (Exception, SystemExit) as error:
@@ -175,7 +174,9 @@ class Catalog:
                     (offer for offer in offers if (offer.kind, offer.name) == (kind, name)), None
                 )
                 if taken is not None:
-                    raise PluginError(f"{kind} {name!r} is already offered by {taken.distribution}")
+                    by = taken.distribution
+                    already = BUILT_IN if by == BUILT_IN else f"offered by {by}"
+                    raise PluginError(f"{kind} {name!r} is already {already}")
                 if not (callable(factory) or (isinstance(factory, str) and ":" in factory)):
                     raise PluginError(
                         f'the factory of {kind} {name!r} is neither a callable nor "module:Name"'
@@ -221,7 +222,17 @@ def _entry_points() -> list[metadata.EntryPoint]:
     if allowed is None:
         return found
     names = {name.strip() for name in allowed.split(",")}
-    return [each for each in found if each.name in names or (each.dist and each.dist.name in names)]
+    return [each for each in found if each.name in names or _distribution(each)[0] in names]
+
+
+def _distribution(entry_point: metadata.EntryPoint) -> tuple[str, str]:
+    """Name and version of what brings it. A half-removed installation may know neither."""
+    try:
+        if entry_point.dist is not None and entry_point.dist.name:
+            return entry_point.dist.name, entry_point.dist.version or ""
+    except Exception:  # its METADATA is missing or damaged; what is raised depends on the Python
+        pass
+    return entry_point.value, ""
 
 
 def _import(entry_point: metadata.EntryPoint) -> ModuleType:

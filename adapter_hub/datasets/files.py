@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import csv
 import glob
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from adapter_hub.datasets.arrays import BrokenArray, array_rows
 from adapter_hub.datasets.passages import passages
 from adapter_hub.errors import DataError
 from adapter_hub.hookspecs import Row
@@ -39,30 +41,45 @@ class BadRow:
 
 
 def is_data_file(text: str) -> bool:
-    """Whether a recipe's ``data`` names a file rather than a dataset."""
-    return Path(text).suffix.lower() in _READERS or "/" in text or "\\" in text
+    """Whether a recipe's ``data`` names a file, readable or not, rather than a dataset."""
+    suffix = Path(text).suffix.lower()
+    return suffix in _READERS or suffix in _OTHER_TABLES or "/" in text or "\\" in text
 
 
 def read_file(path: Path) -> Iterator[SourceRow | BadRow]:
     """The rows of a data file. Raises DataError when the file itself cannot be read."""
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
+    check_file(path)
+    return _translated(path, _READERS[path.suffix.lower()])
+
+
+def check_file(path: Path) -> None:
+    """Raises DataError when ``path`` is of no kind that is read here, or is not there."""
+    if path.suffix.lower() not in _READERS:
         raise DataError(
             f"{path} is no data file that adapter-hub reads: use {', '.join(sorted(_READERS))}."
         )
     if not path.is_file():
         raise DataError(f"there is no data file {path}.")
-    return _translated(path, reader)
 
 
 def read_hub(location: str) -> Iterator[SourceRow | BadRow]:
-    """The rows of ``OWNER/DATASET[@REVISION][:SPLIT]``, streamed. Raises DataError."""
+    """The rows of ``OWNER/DATASET[@REVISION][:SPLIT]`` or ``…[:CONFIGURATION:SPLIT]``, streamed.
+
+    Raises DataError.
+    """
     from datasets import load_dataset
 
-    name, _, split = location.partition(":")
+    name, _, parts = location.partition(":")
     name, _, revision = name.partition("@")
+    configuration, _, split = parts.rpartition(":")
     try:
-        rows = load_dataset(name, split=split or "train", revision=revision or None, streaming=True)
+        rows = load_dataset(
+            name,
+            configuration or None,
+            split=split or "train",
+            revision=revision or None,
+            streaming=True,
+        )
         for number, row in enumerate(rows, 1):
             yield SourceRow(f"hf:{location} row {number}", row)
     except Exception as error:
@@ -113,17 +130,45 @@ def _json_row(where: str, line: str) -> SourceRow | BadRow:
 def _read_json(path: Path) -> Iterator[SourceRow | BadRow]:
     """An array of rows, or JSON lines under another name."""
     with path.open(encoding="utf-8-sig") as file:
-        head = file.read(1024).lstrip()
-    if not head.startswith("["):
-        yield from _read_jsonl(path)
-        return
-    text = path.read_text(encoding="utf-8-sig")
-    try:
-        rows = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON: {error}.") from None
-    for number, row in enumerate(rows, 1):
-        yield SourceRow(f"{path.name} row {number}", row)
+        head = _first_line_of(file)
+        if not head.startswith("["):
+            yield from _read_objects(path, head)
+            return
+        file.seek(0)
+        try:
+            for number, (line, row) in enumerate(array_rows(file), 1):
+                yield SourceRow(f"{path.name}:{line} row {number}", row)
+        except BrokenArray as error:
+            raise DataError(f"{path}:{error.line}: {error}.") from None
+
+
+def _first_line_of(file: TextIO) -> str:
+    """The first line that is not blank, without its spaces; only the start of a long one."""
+    head = "\n"
+    while head and not head.strip():
+        head = file.readline(1024)
+    return head.strip()
+
+
+def _read_objects(path: Path, head: str) -> Iterator[SourceRow | BadRow]:
+    """JSON lines, and no object around the rows, which is what ``.json`` often holds."""
+    rows = _read_jsonl(path)
+    first = list(itertools.islice(rows, 2))
+    goes_on = head.startswith("{") and head.endswith(("{", "[", ","))
+    if (goes_on and isinstance(first[0], BadRow)) or (len(first) == 1 and _is_wrapped(first[0])):
+        raise DataError(f"{path}: expected an array of rows, or one row a line.")
+    yield from first
+    yield from rows
+
+
+def _is_wrapped(row: SourceRow | BadRow) -> bool:
+    """Whether an only line is ``{"data": [row, row]}``, and not one row with messages."""
+    if not isinstance(row, SourceRow) or not isinstance(row.row, dict) or len(row.row) != 1:
+        return False
+    (value,) = row.row.values()
+    return isinstance(value, list) and not any(
+        isinstance(each, dict) and each.keys() & {"role", "from"} for each in value
+    )
 
 
 def _read_csv(path: Path) -> Iterator[SourceRow | BadRow]:
@@ -187,3 +232,8 @@ _READERS: dict[str, Callable[[Path], Iterator[SourceRow | BadRow]]] = {
     ".parquet": _read_parquet,
     ".txt": _read_text,
 }
+
+# Not read, but nobody means a dataset of that name.
+_OTHER_TABLES = frozenset(
+    {".arrow", ".bz2", ".feather", ".gz", ".ods", ".xls", ".xlsx", ".xz", ".zip", ".zst"}
+)

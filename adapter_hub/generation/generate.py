@@ -25,7 +25,10 @@ Prompt = str | Instruction | Chat
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How the next token is chosen. ``temperature`` 0 is greedy. Raises UsageError."""
+    """How the next token is chosen. ``temperature`` 0 is greedy. Raises UsageError.
+
+    ``seed`` sets the random state once for one call, be it of one prompt or of many in batches.
+    """
 
     max_new_tokens: int = 256
     temperature: float = 0.7
@@ -80,7 +83,10 @@ class Generator:
         self._encoder = Encoder(tokenizer, style, self._context or 1 << 30)
         self._ends = _end_ids(model, tokenizer)
         adapters = getattr(model, "peft_config", {})
-        self._virtual_tokens = any(each.is_prompt_learning for each in adapters.values())
+        # Of prompt tuning and its kin: they take up context in front of every prompt.
+        self._virtual_tokens = sum(
+            each.num_virtual_tokens for each in adapters.values() if each.is_prompt_learning
+        )
 
     def stream(
         self,
@@ -90,14 +96,26 @@ class Generator:
         system: str | None = None,
         on_text: Callable[[str], None] = lambda text: None,
     ) -> Generation:
-        """Answer one prompt; ``on_text`` gets the answer piece by piece. Raises UsageError."""
+        """Answer one prompt; ``on_text`` gets the answer piece by piece.
+
+        Raises UsageError, DataError.
+        """
+        ids = self._prompt_ids(prompt, system)
+        return self._alone(prompt, ids, sampling, self.seed(sampling), on_text)
+
+    def _alone(
+        self,
+        prompt: Prompt,
+        ids: list[int],
+        sampling: Sampling,
+        seed: int | None,
+        on_text: Callable[[str], None] = lambda text: None,
+    ) -> Generation:
         import torch
 
         from adapter_hub.generation.stream import TextStream
 
-        ids = self._prompt_ids(prompt, system)
         stream = TextStream(self._tokenizer, sampling.stop, self._ends, on_text)
-        seed = self._seed(sampling)
         started = time.perf_counter()
         self._generate(torch.tensor([ids]), None, [len(ids)], sampling, streamer=stream)
         return self._result(
@@ -105,22 +123,35 @@ class Generator:
         )
 
     def batch(
-        self, prompts: Sequence[Prompt], sampling: Sampling, *, system: str | None = None
+        self,
+        prompts: Sequence[Prompt],
+        sampling: Sampling,
+        *,
+        system: str | None = None,
+        seed: int | None = None,
     ) -> list[Generation]:
-        """Answer several prompts at once, padded on the left. ``seconds`` is the batch's share."""
+        """Answer several prompts at once, padded on the left. ``seconds`` is the batch's share.
+
+        ``seed`` is what the random state was seeded with already, for a batch that goes on where
+        another one ended; without it the state is seeded now. Raises UsageError, DataError.
+        """
         import torch
 
         if not prompts:
             return []
+        encoded = [self._prompt_ids(prompt, system) for prompt in prompts]
+        if seed is None:
+            seed = self.seed(sampling)
         if self._virtual_tokens:
             # They stand in front of the padding, which would part them from their prompt.
-            return [self.stream(prompt, sampling, system=system) for prompt in prompts]
-        encoded = [self._prompt_ids(prompt, system) for prompt in prompts]
+            return [
+                self._alone(prompt, ids, sampling, seed)
+                for prompt, ids in zip(prompts, encoded, strict=True)
+            ]
         width = max(map(len, encoded))
         pad = self._tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (width - len(each)) + each for each in encoded])
         mask = torch.tensor([[0] * (width - len(each)) + [1] * len(each) for each in encoded])
-        seed = self._seed(sampling)
         started = time.perf_counter()
         output = self._generate(ids, mask, [width], sampling)
         share = (time.perf_counter() - started) / len(prompts)
@@ -128,6 +159,19 @@ class Generator:
             self._result(prompt, len(own), self._unpadded(new.tolist()), sampling, share, seed)
             for prompt, own, new in zip(prompts, encoded, output[:, width:], strict=True)
         ]
+
+    def seed(self, sampling: Sampling) -> int | None:
+        """Seed the random state and return the seed; None when nothing is drawn.
+
+        Without one in ``sampling`` a new one is drawn, so that its answers can be repeated.
+        """
+        import torch
+
+        if sampling.temperature == 0:
+            return None
+        seed = random.SystemRandom().randrange(2**32) if sampling.seed is None else sampling.seed
+        torch.manual_seed(seed)
+        return seed
 
     def _unpadded(self, new: list[int]) -> list[int]:
         """Without what fills an answer up that a stop string ended before the others."""
@@ -146,9 +190,11 @@ class Generator:
                 f"the prompt is empty, and the tokenizer of base {self.opened.base.name!r} "
                 "has no token to start from."
             )
-        if self._context and len(ids) >= self._context:
+        if self._context and len(ids) + self._virtual_tokens >= self._context:
+            more = f" and {self._virtual_tokens} of the adapter" if self._virtual_tokens else ""
+            base = self.opened.base.name
             raise UsageError(
-                f"the prompt has {len(ids)} tokens, and base {self.opened.base.name!r} sees {self._context} at most.",
+                f"the prompt has {len(ids)} tokens{more}, and base {base!r} sees {self._context} at most.",
                 hint="shorten the prompt",
             )
         return ids
@@ -165,7 +211,7 @@ class Generator:
 
         from adapter_hub.generation.stream import StopAtText
 
-        room = (self._context or 1 << 30) - max(lengths)
+        room = (self._context or 1 << 30) - self._virtual_tokens - max(lengths)
         choice: dict[str, Any] = {"do_sample": False}
         if sampling.temperature > 0:
             choice = {
@@ -191,16 +237,6 @@ class Generator:
                 **choice,
             )
         return output.cpu()
-
-    def _seed(self, sampling: Sampling) -> int | None:
-        """Seed the random state and return the seed; None when nothing is drawn."""
-        import torch
-
-        if sampling.temperature == 0:
-            return None
-        seed = random.SystemRandom().randrange(2**32) if sampling.seed is None else sampling.seed
-        torch.manual_seed(seed)
-        return seed
 
     def _result(
         self,
@@ -273,9 +309,16 @@ def in_batches(
     *,
     system: str | None = None,
 ) -> Iterator[Generation]:
-    """Answers in the order of ``prompts``, computed ``batch_size`` at a time."""
+    """Answers in the order of ``prompts``, computed ``batch_size`` at a time.
+
+    The random state is seeded once, before the first of them: equal prompts get different
+    answers, and the same seed with the same prompts in the same batches gives all of them again.
+    Raises UsageError, DataError.
+    """
+    seed = generator.seed(sampling)
     for start in range(0, len(prompts), batch_size):
-        yield from generator.batch(prompts[start : start + batch_size], sampling, system=system)
+        batch = prompts[start : start + batch_size]
+        yield from generator.batch(batch, sampling, system=system, seed=seed)
 
 
 def as_json(generation: Generation) -> dict[str, Any]:

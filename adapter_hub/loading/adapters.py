@@ -15,14 +15,26 @@ from typing import TYPE_CHECKING, Any
 
 from adapter_hub.errors import (
     AdapterHubError,
-    BaseModelError,
     IncompatibleError,
-    UnknownNameError,
-    UsageError,
 )
-from adapter_hub.loading.bases import base_folder, first_line, load_model, load_tokenizer
+from adapter_hub.loading.bases import (
+    base_folder,
+    load_model,
+    load_tokenizer,
+    refuse_own_code,
+)
+from adapter_hub.loading.dtype import choose_device
+from adapter_hub.loading.folders import (
+    CONFIG,
+    WEIGHTS,
+    check_adapter_folder,
+    read_record,
+    recorded,
+)
+from adapter_hub.loading.hub import fetch_adapter, first_line
 from adapter_hub.loading.identity import base_identity, differences, read_json, safetensors_header
-from adapter_hub.model import Base, Reference, Source, is_commit
+from adapter_hub.loading.recorded import base_of
+from adapter_hub.model import Base, Reference
 from adapter_hub.plugins import Catalog
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import damage, file_digests, version_digest
@@ -30,11 +42,8 @@ from adapter_hub.registry.versions import damage, file_digests, version_digest
 if TYPE_CHECKING:
     import torch
 
-CONFIG = "adapter_config.json"
-WEIGHTS = "adapter_model.safetensors"
-RECORD = "adapter_hub.json"
 
-
+# Training names the files of a version by the first two.
 @dataclass(frozen=True)
 class Opened:
     """What a reference means on disk. ``folder`` is None for a bare base."""
@@ -70,16 +79,21 @@ def open_reference(reference: Reference, registry: Registry | None, catalog: Cat
 def load(opened: Opened, dtype: torch.dtype) -> tuple[Any, Any]:
     """The model (a ``PeftModel``, or the base itself) in eval mode, and its tokenizer.
 
-    Raises BaseModelError, IncompatibleError.
+    The model lies on the fastest device here. Raises BaseModelError, IncompatibleError.
     """
     if opened.folder is None:
-        return load_model(opened.base_folder, dtype).eval(), load_tokenizer(opened.base_folder)
+        model: Any = load_model(opened.base_folder, dtype)
+        return _ready(model), load_tokenizer(opened.base_folder)
     with _view(opened) as view:
         model = _load_peft(opened, view, dtype)
     own_tokenizer = (opened.folder / "tokenizer_config.json").is_file()
     tokenizer = load_tokenizer(opened.folder if own_tokenizer else opened.base_folder)
     _check_loaded(opened, model)
-    return model.eval(), tokenizer
+    return _ready(model), tokenizer
+
+
+def _ready(model: Any) -> Any:
+    return model.to(choose_device()).eval()
 
 
 def _open_version(reference: Reference, registry: Registry, catalog: Catalog) -> Opened:
@@ -93,13 +107,7 @@ def _open_version(reference: Reference, registry: Registry, catalog: Catalog) ->
         )
     config, record = read_json(folder / CONFIG), read_record(folder)
     # The recipe may have moved on to another base since this version was made.
-    trained_on = recorded(record, "base").get("name")
-    known = registry.base_names()
-    base = (
-        registry.base(trained_on)
-        if trained_on in known
-        else _base_from_config(config, folder, registry, record)
-    )
+    base = base_of(config, record, folder, registry)
     return Opened(
         reference,
         base,
@@ -114,111 +122,14 @@ def _open_version(reference: Reference, registry: Registry, catalog: Catalog) ->
 
 def _open_folder(reference: Reference, registry: Registry | None, catalog: Catalog) -> Opened:
     folder = (
-        _adapter_from_hub(reference)
-        if reference.kind == "hf"
-        else Path(reference.target).expanduser()
+        fetch_adapter(reference) if reference.kind == "hf" else Path(reference.target).expanduser()
     )
     config = check_adapter_folder(folder)
     record = read_record(folder)
-    base = _base_from_config(config, folder, registry, record)
+    base = base_of(config, record, folder, registry)
     located = base_folder(base, catalog, _root(registry))
     digest = version_digest(file_digests(folder))
     return Opened(reference, base, located, folder, None, digest, config, record)
-
-
-def check_adapter_folder(folder: Path) -> dict[str, Any]:
-    """The adapter's config, once its folder holds what a PEFT adapter needs. Raises UsageError."""
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}.")
-    if not (folder / CONFIG).is_file():
-        raise UsageError(f"{folder} has no {CONFIG}, so it is not a PEFT adapter.")
-    if not (folder / WEIGHTS).is_file():
-        if (folder / "adapter_model.bin").is_file():
-            raise UsageError(
-                f"{folder} has only adapter_model.bin, a pickle that can run code; adapter-hub takes safetensors only.",
-                hint="save it again with save_pretrained(…, safe_serialization=True)",
-            )
-        raise UsageError(f"{folder} has no {WEIGHTS}.")
-    safetensors_header(folder / WEIGHTS)
-    return read_json(folder / CONFIG)
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """The provenance record of an adapter folder, empty when it has none."""
-    path = folder / RECORD
-    return read_json(path) if path.is_file() else {}
-
-
-def recorded(record: dict[str, Any], part: str) -> dict[str, Any]:
-    """A table of a record, empty when it has none: a record can come from anywhere."""
-    table = record.get(part)
-    return table if isinstance(table, dict) else {}
-
-
-def base_for_config(config: dict[str, Any], folder: Path, registry: Registry | None) -> Base:
-    """The base that an adapter's own config names, as the registry calls it where it does.
-
-    Raises BaseModelError when the config names none.
-    """
-    return _base_from_config(config, folder, registry, {})
-
-
-def _base_from_config(
-    config: dict[str, Any], folder: Path, registry: Registry | None, record: dict[str, Any]
-) -> Base:
-    named = config.get("base_model_name_or_path")
-    if not isinstance(named, str) or not named:
-        raise BaseModelError(
-            f"{folder / CONFIG} does not name its base.", hint="name it: --base BASE"
-        )
-    bases = [registry.base(name) for name in registry.base_names()] if registry else []
-    revision = config.get("revision")
-    source = _source_of(named, folder, registry)
-    same = [base for base in bases if _same(base.source, source, _root(registry))]
-    for base in same:
-        if base.revision == revision:
-            return base
-    if same and not (source.kind == "hf" and isinstance(revision, str) and is_commit(revision)):
-        return same[0]
-    return Base(named, source, revision if isinstance(revision, str) else None)
-
-
-def _source_of(named: str, folder: Path, registry: Registry | None) -> Source:
-    if named.startswith("plugin:"):
-        return Source("plugin", named.removeprefix("plugin:"))
-    for start in (_root(registry), Path.cwd(), folder):
-        if (start / named / "config.json").is_file():
-            # Relative to the registry it is written as there; else it must be found from anywhere.
-            return Source(
-                "path", named if start == _root(registry) else str((start / named).resolve())
-            )
-    return Source(
-        "hf" if named.count("/") == 1 and not named.startswith((".", "/")) else "path", named
-    )
-
-
-def _same(one: Source, other: Source, root: Path) -> bool:
-    if one.kind == other.kind == "path":
-        return (root / one.location).resolve() == (root / other.location).resolve()
-    return one == other
-
-
-def _adapter_from_hub(reference: Reference) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(
-            snapshot_download(
-                reference.target,
-                revision=reference.selector,
-                allow_patterns=["*.safetensors", "*.json", "*.jinja", "merges.txt"],
-            )
-        )
-    except Exception as error:
-        raise UnknownNameError(
-            f"{reference} cannot be fetched: {first_line(error)}",
-            hint="check the name and the network",
-        ) from error
 
 
 def _check_method(opened: Opened, catalog: Catalog) -> None:
@@ -288,11 +199,12 @@ def _load_peft(opened: Opened, view: Path, dtype: torch.dtype) -> Any:
             # What is only warned of here is refused in _check_loaded.
             warnings.filterwarnings("ignore", message="Found missing adapter keys")
             return AutoPeftModelForCausalLM.from_pretrained(
-                str(view), dtype=dtype, local_files_only=True
+                str(view), dtype=dtype, local_files_only=True, trust_remote_code=False
             )
     except AdapterHubError:
         raise
     except Exception as error:
+        refuse_own_code(f"base {opened.base.name!r}", error)
         # An adapter from elsewhere can break PEFT and safetensors in any way.
         raise IncompatibleError(
             f"{opened.reference} does not fit base {opened.base.name!r}: {_misfit(error)}",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter_hub.errors import AdapterHubError, BaseModelError, IncompatibleError, PluginError
+from adapter_hub.loading.hub import fetch_base, first_line
 from adapter_hub.loading.identity import base_identity, weight_files
 from adapter_hub.model import Base, Source
 from adapter_hub.plugins import Catalog
@@ -15,16 +16,6 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
-# What a causal language model needs, and no pickled weights.
-_HUB_PATTERNS = [
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "*.json",
-    "*.jinja",
-    "merges.txt",
-    "tokenizer.model",
-    "vocab.txt",
-]
 
 
 def base_folder(base: Base, catalog: Catalog, root: Path) -> Path:
@@ -44,6 +35,21 @@ def base_folder(base: Base, catalog: Catalog, root: Path) -> Path:
     return folder
 
 
+def folder_at_hand(base: Base, catalog: Catalog, root: Path) -> Path | None:
+    """``base_folder``, but nothing is fetched: None for a Hub base that is not in the cache.
+
+    Raises BaseModelError, PluginError, UnknownNameError, IncompatibleError.
+    """
+    if base.source.kind != "hf":
+        return base_folder(base, catalog, root)
+    try:
+        folder = fetch_base(base, local=True)
+        _check_files(base, folder)
+    except BaseModelError:
+        return None
+    return folder
+
+
 def pin(source: Source, revision: str | None, catalog: Catalog, root: Path) -> str:
     """The exact revision to write down for a new base: a commit, or a weights fingerprint.
 
@@ -60,9 +66,15 @@ def load_config(folder: Path) -> PretrainedConfig:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True)
+        config: PretrainedConfig = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError) as error:
+        refuse_own_code(f"the base in {folder}", error)
         raise BaseModelError(f"{folder}/config.json cannot be used: {first_line(error)}") from error
+    # Else whoever makes a model from it is asked anew whether to run the code it names.
+    vars(config).pop("auto_map", None)
+    return config
 
 
 def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
@@ -77,8 +89,10 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
+            trust_remote_code=False,
         )
     except Exception as error:
+        refuse_own_code(f"the base in {folder}", error)
         raise BaseModelError(
             f"the base in {folder} cannot be loaded: {first_line(error)}"
         ) from error
@@ -96,8 +110,11 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer: Any = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:
+        refuse_own_code(f"the tokenizer in {folder}", error)
         raise BaseModelError(
             f"the tokenizer in {folder} cannot be loaded: {first_line(error)}"
         ) from error
@@ -116,14 +133,19 @@ def context_length(config: PretrainedConfig) -> int | None:
     return None
 
 
+def refuse_own_code(what: str, error: BaseException) -> None:
+    """Raises BaseModelError when ``error`` is that ``what`` works with code of its own only."""
+    # transformers raises a plain ValueError that names the argument.
+    if "trust_remote_code" in str(error):
+        raise BaseModelError(
+            f"{what} needs code of its own; adapter-hub runs no code that comes with a model.",
+            hint="use a base whose architecture transformers has built in",
+        ) from error
+
+
 def short(digest: str) -> str:
     """A digest or commit as people read it."""
     return digest.removeprefix("sha256:")[:12]
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of a library's error, for one-sentence messages."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _locate(base: Base, catalog: Catalog, root: Path) -> Path:
@@ -132,7 +154,7 @@ def _locate(base: Base, catalog: Catalog, root: Path) -> Path:
         return root / Path(location).expanduser()
     if base.source.kind == "plugin":
         return _from_plugin(location, catalog)
-    return _from_hub(base)
+    return fetch_base(base)
 
 
 def _from_plugin(name: str, catalog: Catalog) -> Path:
@@ -146,25 +168,6 @@ def _from_plugin(name: str, catalog: Catalog) -> Path:
         raise PluginError(
             f"base {name!r} of {offer.distribution} cannot be made: {first_line(error)}",
             hint="adapter-hub plugins",
-        ) from error
-
-
-def _from_hub(base: Base) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    repo = base.source.location
-    try:
-        return Path(snapshot_download(repo, revision=base.revision, allow_patterns=_HUB_PATTERNS))
-    except LocalEntryNotFoundError as error:
-        raise BaseModelError(
-            f"base {base.name!r} ({base.source}) is not in the cache, and the Hub cannot be reached.",
-            hint="connect to the network, or use a local base: adapter-hub base add NAME path:DIR",
-        ) from error
-    except Exception as error:
-        raise BaseModelError(
-            f"base {base.name!r} ({base.source}) cannot be fetched: {first_line(error)}",
-            hint="adapter-hub base list",
         ) from error
 
 
@@ -191,9 +194,15 @@ def _check_files(base: Base, folder: Path) -> None:
         raise BaseModelError(f"{what}: there is no folder {folder}.", hint="adapter-hub base list")
     if not (folder / "config.json").is_file():
         raise BaseModelError(f"{what}: {folder} has no config.json, so it is not a model.")
-    if not weight_files(folder):
+    weights = weight_files(folder)
+    missing = [path.name for path in weights if not path.is_file()]
+    if missing:
+        raise BaseModelError(f"{what}: {folder} has no {missing[0]}, which its index names.")
+    if not weights:
         pickled = any(folder.glob("*.bin"))
-        why = "only pickled weights (.bin), which can run code" if pickled else "no *.safetensors"
+        why = (
+            "only pickled weights (.bin), which can run code" if pickled else "no model.safetensors"
+        )
         raise BaseModelError(f"{what}: {folder} has {why}.", hint="save the model with safetensors")
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise BaseModelError(

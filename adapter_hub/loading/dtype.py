@@ -1,4 +1,4 @@
-"""The number type for the frozen base on this machine."""
+"""Where the model computes on this machine, and the number type of its frozen base."""
 
 from __future__ import annotations
 
@@ -27,6 +27,15 @@ def choose_dtype(setting: DType) -> tuple[torch.dtype, str]:
     if _cpu_has_bfloat16():
         return torch.bfloat16, "this CPU has instructions for it"
     return torch.float32, "this CPU has no bfloat16 instructions"
+
+
+def choose_device() -> str:
+    """``cuda``, else ``mps``, else ``cpu``: the fastest that this machine has."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _cpu_has_bfloat16() -> bool:

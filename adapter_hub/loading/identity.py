@@ -17,7 +17,8 @@ from typing import Any
 from adapter_hub.errors import BaseModelError
 
 SAMPLED_BYTES = 64 << 20
-"""Weight bytes that go into the fingerprint, shared evenly among the tensors."""
+"""The most weight bytes that go into the fingerprint."""
+_BLOCK = 16 << 10
 
 # Written by whoever saved the model; they say nothing about what it computes.
 _VOLATILE_CONFIG_KEYS = (
@@ -91,27 +92,74 @@ def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model folder, by name."""
-    return sorted(
-        path for path in folder.glob("*.safetensors") if not path.name.startswith("adapter_")
-    )
+    """The safetensors files of a model folder that transformers loads, by name.
+
+    The one that the configuration names, else ``model.safetensors``, else what its index names:
+    other files may lie beside them. Raises BaseModelError.
+    """
+    config = folder / "config.json"
+    named = read_json(config).get("transformers_weights") if config.is_file() else None
+    for name in (named, "model.safetensors", "model.safetensors.index.json"):
+        if isinstance(name, str) and (folder / name).is_file():
+            return _indexed(folder, name) if name.endswith(".json") else [folder / name]
+    return []
+
+
+def _indexed(folder: Path, index: str) -> list[Path]:
+    shards = read_json(folder / index).get("weight_map")
+    if not isinstance(shards, dict) or not all(isinstance(each, str) for each in shards.values()):
+        raise BaseModelError(f"{folder / index} does not map weights to files.")
+    return sorted({folder / name for name in shards.values()})
 
 
 def _weights_fingerprint(folder: Path) -> str:
-    """sha256 over every tensor's name, type and shape, and the first bytes of each."""
+    """sha256 over every tensor's name, type and shape, and a digest of its bytes.
+
+    All bytes, where the weights have at most SAMPLED_BYTES. Of larger ones each tensor's first
+    and last block, and blocks spread evenly between, in proportion to its size: so any
+    re-training or re-quantising is seen, and most damage; a single byte between the blocks is
+    not. How the tensors are spread over files makes no difference. Registries keep it as a
+    base's revision: another definition would be another revision of every base.
+    """
     files = [(path, *safetensors_header(path)) for path in weight_files(folder)]
-    count = sum(len(header) for _, header, _ in files)
-    if not count:
-        return ""
+    spans = _Spans([each for _, header, _ in files for each in header.values()])
     digest = hashlib.sha256()
-    for name, kind, shape, sample in sorted(_samples(files, SAMPLED_BYTES // count)):
+    for name, kind, shape, sample in sorted(_samples(files, spans)):
         digest.update(json.dumps([name, kind, shape]).encode())
         digest.update(sample)
-    return f"sha256:{digest.hexdigest()}"
+    return f"sha256:{digest.hexdigest()}" if spans.count else ""
+
+
+class _Spans:
+    """Which bytes of a tensor are read, given all tensors of the model."""
+
+    def __init__(self, entries: list[Any]) -> None:
+        self.count = len(entries)
+        self._total = sum(_size(entry) for entry in entries)
+        # At most half of the bytes for the ends of tensors, and half for what is between.
+        self._block = max(1, min(_BLOCK, SAMPLED_BYTES // (4 * max(1, self.count))))
+
+    def of(self, size: int) -> list[tuple[int, int]]:
+        """(start, length) of each part of a tensor of ``size`` bytes."""
+        block = self._block
+        between = size * (SAMPLED_BYTES // 2) // max(1, self._total) // block
+        if self._total <= SAMPLED_BYTES or size <= (2 + between) * block:
+            return [(0, size)]
+        last = 1 + between
+        return [(step * (size - block) // last, block) for step in range(last + 1)]
+
+
+def _size(entry: Any) -> int:
+    """Bytes of a tensor, 0 where the header makes no sense: reading it will say so."""
+    try:
+        start, end = entry["data_offsets"]
+        return max(0, int(end) - int(start))
+    except (KeyError, TypeError, ValueError):
+        return 0
 
 
 def _samples(
-    files: list[tuple[Path, dict[str, Any], int]], budget: int
+    files: list[tuple[Path, dict[str, Any], int]], spans: _Spans
 ) -> Iterator[tuple[str, str, list[int], bytes]]:
     for path, header, data_start in files:
         try:
@@ -121,9 +169,11 @@ def _samples(
                     file.seek(data_start + end - 1 if end > start else data_start)
                     if end > start and not file.read(1):
                         raise ValueError(f"it ends before {name} does")
-                    file.seek(data_start + start)
-                    sample = hashlib.sha256(file.read(min(end - start, budget))).digest()
-                    yield name, entry["dtype"], entry["shape"], sample
+                    sample = hashlib.sha256()
+                    for place, length in spans.of(end - start):
+                        file.seek(data_start + start + place)
+                        sample.update(file.read(length))
+                    yield name, entry["dtype"], entry["shape"], sample.digest()
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise BaseModelError(f"{path} is damaged: {error}.") from None
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from adapter_hub.errors import IncompatibleError, RegistryError, UnknownNameError
-from adapter_hub.loading.adapters import (
+from adapter_hub.errors import IncompatibleError, RegistryError, UnknownNameError, UsageError
+from adapter_hub.loading.bases import folder_at_hand
+from adapter_hub.loading.folders import (
     CONFIG,
-    base_for_config,
+    RECORD,
+    RECORD_FORMAT,
     check_adapter_folder,
     read_record,
     recorded,
 )
-from adapter_hub.loading.bases import base_folder
 from adapter_hub.loading.identity import base_identity, differences
-from adapter_hub.model import Base, Recipe, Version, check_name
+from adapter_hub.loading.recorded import at_recorded_commit, base_of
+from adapter_hub.model import Base, Recipe, Version, check_name, is_commit
 from adapter_hub.plugins import Catalog
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import (
@@ -49,28 +52,26 @@ _KEPT = (
 def import_adapter(
     registry: Registry, catalog: Catalog, folder: Path, name: str, base_name: str | None
 ) -> dict[str, Any]:
-    """Copy the adapter in ``folder`` into a new version of ``name``.
+    """Copy the adapter in ``folder`` into a new version of ``name``, its base written down.
 
-    Raises UsageError when it is no PEFT adapter in safetensors, UnknownNameError when its base
-    is not in the registry, IncompatibleError when it says it was trained on another base.
+    Raises UsageError when it is no PEFT adapter in safetensors or links to files elsewhere,
+    UnknownNameError when its base is not in the registry, IncompatibleError when it says it was
+    trained on another base.
     """
     check_name(name, "an adapter")
+    files = _own_files(folder)
     config = check_adapter_folder(folder)
-    base = registry.base(base_name) if base_name else _registered_base(config, folder, registry)
     record = read_record(folder)
-    identity = recorded(recorded(record, "base"), "identity")
-    located = base_folder(base, catalog, registry.folder)
-    changed = differences(identity, base_identity(located)) if identity else []
-    if changed:
-        raise IncompatibleError(
-            f"{folder} was trained on another base than {base.name!r}: the {' and the '.join(changed)} differ.",
-            hint="adapter-hub base list",
-        )
+    base = _base(config, record, folder, registry, base_name)
+    identity = _identity(record, base, folder, registry, catalog)
+    record = _with_base(record, base, identity, _method_record(record, config, catalog))
     with staging_folder(registry, name) as staging:
         try:
-            for file in _KEPT:
-                if (folder / file).is_file():
-                    shutil.copyfile(folder / file, staging / file)
+            for file, source in files.items():
+                shutil.copyfile(source, staging / file)
+            if record != read_record(folder):
+                text = json.dumps(record, indent=2, ensure_ascii=False)
+                (staging / RECORD).write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise RegistryError(f"{folder} cannot be copied: {error.strerror or error}.") from error
         metrics = {
@@ -100,14 +101,96 @@ def import_adapter(
     }
 
 
-def _registered_base(config: dict[str, Any], folder: Path, registry: Registry) -> Base:
-    base = base_for_config(config, folder, registry)
+def _own_files(folder: Path) -> dict[str, Path]:
+    """What is kept of ``folder``, by name, links followed.
+
+    Raises UsageError for a link that leads out of it: a folder from elsewhere must not bring
+    other files of this machine into the registry.
+    """
+    within = [folder.resolve()]
+    cache = within[0].parent.parent
+    if is_commit(within[0].name) and within[0].parent.name == "snapshots":
+        # A folder of the Hugging Face cache: its files lie in the same repository's blobs.
+        within.append(cache / "blobs")
+    files = {name: (folder / name).resolve() for name in _KEPT if (folder / name).is_file()}
+    for name, real in files.items():
+        if not any(real.is_relative_to(each) for each in within):
+            raise UsageError(
+                f"{folder / name} is a link to a file outside the folder.",
+                hint="put the file itself there",
+            )
+    return files
+
+
+def _base(
+    config: dict[str, Any],
+    record: dict[str, Any],
+    folder: Path,
+    registry: Registry,
+    name: str | None,
+) -> Base:
+    if name is not None:
+        # The commit that it was trained at stays, when the base has been pinned anew since.
+        return at_recorded_commit(registry.base(name), config, record)
+    base = base_of(config, record, folder, registry)
     if base.name not in registry.base_names():
         raise UnknownNameError(
             f"{folder / CONFIG} names the base {base.name!r}, which is not in the registry.",
             hint=f"name the base it sits on: --base BASE, or: adapter-hub base add NAME {base.source}",
         )
     return base
+
+
+def _identity(
+    record: dict[str, Any], base: Base, folder: Path, registry: Registry, catalog: Catalog
+) -> dict[str, Any]:
+    """The identity of the base's files if they are here, else the one that was recorded.
+
+    Raises IncompatibleError when the files at hand are not those of the record.
+    """
+    told = recorded(recorded(record, "base"), "identity")
+    located = folder_at_hand(base, catalog, registry.folder)
+    if located is None:
+        return told
+    found = base_identity(located)
+    changed = differences(told, found)
+    if changed:
+        raise IncompatibleError(
+            f"{folder} was trained on another base than {base.name!r}: the {' and the '.join(changed)} differ.",
+            hint="adapter-hub base list",
+        )
+    return {**found.as_record(), **told}
+
+
+def _with_base(
+    record: dict[str, Any], base: Base, identity: dict[str, Any], method: dict[str, Any]
+) -> dict[str, Any]:
+    """The record with what the adapter sits on; as it came when it says that already."""
+    told = recorded(record, "base")
+    if (told.get("source"), told.get("revision")) == (str(base.source), base.revision) and (
+        told.get("identity") or not identity
+    ):
+        return record
+    table = {
+        "name": base.name,
+        "source": str(base.source),
+        "revision": base.revision,
+        "identity": identity,
+    }
+    return {"format": RECORD_FORMAT, **record, "imported": True, "base": table, "method": method}
+
+
+def _method_record(
+    record: dict[str, Any], config: dict[str, Any], catalog: Catalog
+) -> dict[str, Any]:
+    """The method as the record has it, where it is the one of the config, else as known here."""
+    kind = str(config.get("peft_type", ""))
+    told = recorded(record, "method")
+    if told.get("name") and told.get("peft_type") == kind:
+        return told
+    offer = catalog.find_method_of(kind)
+    known = {"distribution": offer.distribution, "version": offer.version} if offer else {}
+    return {"name": _method(config, catalog), "peft_type": kind, **known}
 
 
 def _method(config: dict[str, Any], catalog: Catalog) -> str:

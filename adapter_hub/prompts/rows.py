@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -74,10 +74,13 @@ def read_row(value: Any, column_map: Mapping[str, str] | None = None) -> Trainin
 def read_prompt(
     value: Any, column_map: Mapping[str, str] | None = None
 ) -> str | Instruction | Chat:
-    """The prompt in ``value``: a row without, or with, its answer. Raises RowError."""
+    """The prompt in ``value``: a row without, or with, its answer. Raises RowError.
+
+    Columns that ``column_map`` takes for the answer or the input may be missing too.
+    """
     if isinstance(value, str):
         return value
-    row = _renamed(value, column_map)
+    row = _renamed(value, column_map, optional=("completion", "output", "input"))
     if _has(row, "messages"):
         messages = [_message(each) for each in _list(row["messages"], "messages")]
         while messages and messages[-1]["role"] == "assistant":
@@ -147,12 +150,18 @@ def _message(value: Any) -> Message:
     return {**kept, "role": role, "content": text}
 
 
-def _renamed(value: Any, column_map: Mapping[str, str] | None) -> Mapping[str, Any]:
+def _renamed(
+    value: Any, column_map: Mapping[str, str] | None, optional: Collection[str] = ()
+) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise RowError(f"is {type(value).__name__}, not an object with columns")
     if not column_map:
         return value
-    missing = [column for column in column_map if column not in value]
+    missing = [
+        column
+        for column, name in column_map.items()
+        if column not in value and name not in optional
+    ]
     if missing:
         raise RowError(f"has no column {missing[0]!r}, which the column map names")
     # A renamed column takes the place of one that has the name already, but for another renamed one.

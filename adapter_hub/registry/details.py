@@ -7,7 +7,6 @@ from typing import Any
 
 from adapter_hub.errors import RegistryError
 from adapter_hub.registry import schema
-from adapter_hub.registry.find import summary
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import version_digest
 
@@ -19,7 +18,7 @@ def details(registry: Registry, name: str, selector: str | None) -> dict[str, An
     adapter = registry.adapter(name)
     version = adapter.version(selector) if selector or adapter.versions else None
     found = {
-        **summary(adapter),
+        **registry.summary(name),
         "description": adapter.description,
         "recipe": {
             "options": {},
@@ -54,7 +53,9 @@ def _record(registry: Registry, name: str, number: int) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RegistryError(f"{path} cannot be read: {error}.") from None
+    if not isinstance(record, dict):
+        raise RegistryError(f"{path} is not a record: it holds no JSON object.")
     return record

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adapter_hub.errors import UsageError
-from adapter_hub.model import Adapter
 from adapter_hub.registry.store import Registry
 
 _CONDITION = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*(<=|>=|==|!=|<|>|=)\s*(\S+)\s*")
@@ -31,36 +30,22 @@ def find_adapters(
     tags: Iterable[str] = (),
     conditions: Iterable[str] = (),
     sort: str = "name",
-) -> list[Adapter]:
-    """The adapters that fit every filter. Raises UsageError for a condition that cannot be read."""
+) -> list[dict[str, Any]]:
+    """The objects of ``list --json``: what the registry tells of the adapters that fit.
+
+    Raises UsageError for a condition that cannot be read, RegistryError.
+    """
     tests = [_parse_condition(each) for each in conditions]
     wanted = set(tags)
     found = [
-        adapter
-        for adapter in registry.adapters()
-        if (base is None or adapter.recipe.base == base)
-        and (method is None or adapter.recipe.method == method)
-        and wanted <= set(adapter.tags)
-        and all(_holds(adapter, *test) for test in tests)
+        each
+        for each in registry.summaries()
+        if (base is None or each["base"] == base)
+        and (method is None or each["method"] == method)
+        and wanted.issubset(each["tags"])
+        and all(_holds(each, *test) for test in tests)
     ]
-    return sorted(found, key=lambda adapter: _sort_key(adapter, sort))
-
-
-def summary(adapter: Adapter) -> dict[str, Any]:
-    """One object of ``list --json``."""
-    newest = adapter.newest
-    return {
-        "name": adapter.name,
-        "base": adapter.recipe.base,
-        "method": adapter.recipe.method,
-        "version": newest.number if newest else None,
-        "versions": sorted(adapter.versions),
-        "aliases": dict(adapter.aliases),
-        "tags": list(adapter.tags),
-        "created": newest.created if newest else None,
-        "metrics": dict(newest.metrics) if newest else {},
-        "hub": dict(newest.hub) if newest else {},
-    }
+    return sorted(found, key=lambda each: _sort_key(each, sort))
 
 
 def _parse_condition(text: str) -> tuple[str, str, float]:
@@ -75,18 +60,18 @@ def _parse_condition(text: str) -> tuple[str, str, float]:
         ) from None
 
 
-def _holds(adapter: Adapter, metric: str, comparison: str, number: float) -> bool:
-    newest = adapter.newest
-    value = newest.metrics.get(metric) if newest else None
+def _holds(summary: Mapping[str, Any], metric: str, comparison: str, number: float) -> bool:
+    value = summary["metrics"].get(metric)
     return value is not None and bool(_OPERATORS[comparison](value, number))
 
 
-def _sort_key(adapter: Adapter, key: str) -> tuple[bool, Any, str]:
-    """Adapters without the value come last."""
-    line = summary(adapter)
-    value = (
-        line[key] if key in ("base", "method", "version", "created") else line["metrics"].get(key)
-    )
+def _sort_key(summary: Mapping[str, Any], key: str) -> tuple[bool, Any, str]:
+    """Adapters without the value, or with NaN, come last."""
+    name = summary["name"].casefold()
     if key == "name":
-        value = adapter.name.casefold()
-    return value is None, value if value is not None else 0, adapter.name.casefold()
+        return False, 0, name
+    fields = summary if key in ("base", "method", "version", "created") else summary["metrics"]
+    value = fields.get(key)
+    if value is None or value != value:  # NaN is neither more nor less than anything
+        return True, 0, name
+    return False, value, name

@@ -27,11 +27,12 @@ _BLANK = re.compile(r"[ \t\r]*(?:#[^\n]*)?(?:\n|\Z)")
 class Header:
     """``[a.b]`` or ``[[a.b]]``: ``start`` and ``end`` of its line, ``index`` among all headers.
 
-    ``key_end`` is the offset of the closing bracket.
+    ``key_start`` and ``key_end`` are the offsets behind the opening and of the closing bracket.
     """
 
     path: Path
     start: int
+    key_start: int
     key_end: int
     end: int
     index: int
@@ -61,15 +62,27 @@ class Scan:
         self.statement_at = {statement.path: statement for statement in self.statements}
 
     def block_end(self, header: Header) -> int:
-        """The offset behind the header's block: where the next header's lead-in comments start."""
-        if header.index + 1 == len(self.headers):
-            return len(self.text)
-        return self.lead_in(self.headers[header.index + 1])
+        """The offset behind the header's block: its last statement and the comments that touch it.
+
+        What stands behind a blank line belongs to nobody, and the next header's lead-in to that.
+        """
+        limit = len(self.text)
+        if header.index + 1 < len(self.headers):
+            limit = self.lead_in(self.headers[header.index + 1])
+        end = self._last_end[header.index]
+        while end < limit:
+            below = self._line_end(end)
+            if not self.text[end:below].lstrip(" \t").startswith("#"):
+                break
+            end = below
+        return end
 
     def lead_in(self, header: Header) -> int:
         """The offset of the comment lines that stand directly above a header, or its own."""
         start = header.start
-        while start > 0:
+        # A line that looks like a comment may be the end of a string.
+        floor = self._last_end.get(header.index - 1, 0)
+        while start > floor:
             above = self.text.rfind("\n", 0, start - 1) + 1
             if not self.text[above:start].lstrip(" \t").startswith("#"):
                 break
@@ -80,9 +93,12 @@ class Scan:
         """The 1-based line where ``path``, or the nearest table above it, is written."""
         for length in range(len(path), 0, -1):
             prefix = path[:length]
+            place: Header | Statement | None
             place = self.statement_at.get(prefix) or self.header_at.get(prefix)
             if place is None:
-                place = next((each for each in self.headers if each.path[:length] == prefix), None)
+                # [a.b] and a.b = 1 are lines of a, too.
+                every: list[Header | Statement] = [*self.headers, *self.statements]
+                place = next((each for each in every if each.path[:length] == prefix), None)
             if place is not None:
                 return self.line(place.start)
         return None
@@ -90,6 +106,12 @@ class Scan:
     def line(self, offset: int) -> int:
         """The 1-based number of the line that holds ``offset``."""
         return bisect.bisect_right(self._line_starts, offset)
+
+    @cached_property
+    def _last_end(self) -> dict[int, int]:
+        """By index of a header: where its last statement ends, or its own line."""
+        ends = {header.index: header.end for header in self.headers}
+        return ends | {statement.header: statement.end for statement in self.statements}
 
     @cached_property
     def _line_starts(self) -> list[int]:
@@ -113,9 +135,10 @@ class Scan:
 
     def _read_header(self, start: int, bracket: int) -> tuple[Path, int]:
         brackets = 2 if self.text.startswith("[[", bracket) else 1
-        path, key_end = _read_key(self.text, bracket + brackets)
+        key_start = bracket + brackets
+        path, key_end = _read_key(self.text, key_start)
         end = self._line_end(bracket)
-        self.headers.append(Header(path, start, key_end, end, len(self.headers)))
+        self.headers.append(Header(path, start, key_start, key_end, end, len(self.headers)))
         return path, end
 
     def _read_statement(self, start: int, under: Path) -> int:

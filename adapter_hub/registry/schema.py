@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
-from typing import Any
+from datetime import timezone
+from typing import TYPE_CHECKING, Any
 
-from adapter_hub.errors import RegistryError, UsageError
+from adapter_hub.errors import UsageError
 from adapter_hub.model import (
     Adapter,
     Base,
@@ -17,67 +18,38 @@ from adapter_hub.model import (
     is_commit,
     parse_source,
 )
-from adapter_hub.options import check_options, options_of, suggestion
+from adapter_hub.registry.tables import (
+    ADAPTER_KEYS,
+    VERSION_KEYS,
+    SchemaError,
+    checked_aliases,
+    checked_metrics,
+    in_utc,
+    read_value,
+    read_values,
+    version_tables,
+)
 
-SCHEMA = 1
-_ADAPTER_KEYS = {
-    "base": str,
-    "method": str,
-    "options": dict,
-    "data": str,
-    "eval_data": str,
-    "column_map": dict,
-    "training": dict,
-    "description": str,
-    "tags": list,
-    "aliases": dict,
-    "versions": dict,
-}
-_VERSION_KEYS = {"created": datetime, "recipe": str, "files": dict, "metrics": dict, "hub": dict}
-_TYPE_NAMES = {str: "a string", dict: "a table", list: "an array", datetime: "a date and time"}
-_training_options = options_of(TrainingSettings)
+if TYPE_CHECKING:
+    from adapter_hub.options import Option
 
 
-class SchemaError(Exception):
-    """A table that is not what the schema says; ``path`` is where. Becomes a RegistryError."""
-
-    def __init__(self, path: tuple[str, ...], problem: str) -> None:
-        super().__init__(problem)
-        self.path = path
-        self.problem = problem
-
-
-def check_document(meaning: Mapping[str, Any]) -> None:
-    """Check what every reader relies on. Raises SchemaError; RegistryError for a newer schema."""
-    schema = meaning.get("schema")
-    if type(schema) is not int:
-        raise SchemaError(("schema",), f"needs `schema = {SCHEMA}` at its top")
-    if schema > SCHEMA:
-        raise RegistryError(
-            f"registry.toml has schema {schema}, and this adapter-hub knows schema {SCHEMA}.",
-            hint="pip install --upgrade adapter-hub",
-        )
+def check_names(meaning: Mapping[str, Any]) -> None:
+    """Check that every entry's name can name a folder. Raises SchemaError."""
     for section in ("bases", "adapters"):
-        seen: dict[str, str] = {}
-        for name, table in _table(meaning, (), section).items():
+        for name in meaning.get(section, {}):
             _check_entry_name(section, name)
-            if not isinstance(table, Mapping):
-                raise SchemaError((section, name), "must be a table")
-            twin = seen.setdefault(name.casefold(), name)
-            if twin != name:
-                raise SchemaError(
-                    (section, name), f"differs from {twin!r} only in case, and both name a folder"
-                )
 
 
 def read_base(name: str, table: Mapping[str, Any]) -> Base:
     """``[bases.NAME]`` as a Base. Raises SchemaError."""
     path = ("bases", name)
+    _check_entry_name("bases", name)
     if "source" not in table:
         raise SchemaError(path, "needs the key `source`")
-    text = _typed(table, path, "source", str)
+    text = read_value(table, path, "source", str)
     source = _wrap((*path, "source"), lambda: parse_source(text))
-    revision = _typed(table, path, "revision", str)
+    revision = read_value(table, path, "revision", str)
     if source.kind == "hf" and not (revision and is_commit(revision)):
         raise SchemaError((*path, "revision"), "needs `revision`, an exact commit of 40 hex digits")
     return Base(name, source, revision)
@@ -86,9 +58,8 @@ def read_base(name: str, table: Mapping[str, Any]) -> Base:
 def read_adapter(name: str, table: Mapping[str, Any]) -> Adapter:
     """``[adapters.NAME]`` as an Adapter. Raises SchemaError."""
     path = ("adapters", name)
-    get = {
-        key: _typed(table, path, key, kind) for key, kind in _ADAPTER_KEYS.items() if key in table
-    }
+    _check_entry_name("adapters", name)
+    get = read_values(table, path, ADAPTER_KEYS)
     recipe = Recipe(
         base=get.get("base"),
         method=get.get("method", "lora"),
@@ -100,15 +71,14 @@ def read_adapter(name: str, table: Mapping[str, Any]) -> Adapter:
     )
     versions = {
         int(number): read_version(name, number, version)
-        for number, version in get.get("versions", {}).items()
-        if _is_version_number(path, number)
+        for number, version in version_tables(path, get.get("versions", {})).items()
     }
     return Adapter(
         name=name,
         recipe=recipe,
         description=get.get("description", ""),
         tags=tuple(map(str, get.get("tags", ()))),
-        aliases=_aliases(path, get.get("aliases", {}), versions),
+        aliases=checked_aliases(path, get.get("aliases", {}), versions),
         versions=versions,
     )
 
@@ -116,9 +86,11 @@ def read_adapter(name: str, table: Mapping[str, Any]) -> Adapter:
 def read_training(table: Mapping[str, Any], path: tuple[str, ...]) -> TrainingSettings:
     """A ``training = { … }`` table. Raises SchemaError naming the key."""
 
+    from adapter_hub.options import check_options
+
     def settings() -> TrainingSettings:
         return TrainingSettings(
-            **check_options(_training_options, table, owner="the training table")
+            **check_options(_training_options(), table, owner="the training table")
         )
 
     checked: TrainingSettings = _wrap((*path, "training"), settings)
@@ -128,23 +100,23 @@ def read_training(table: Mapping[str, Any], path: tuple[str, ...]) -> TrainingSe
 def read_version(name: str, number: str, table: Mapping[str, Any]) -> Version:
     """``[adapters.NAME.versions.N]`` as a Version. Raises SchemaError."""
     path = ("adapters", name, "versions", number)
-    if not isinstance(table, Mapping):
-        raise SchemaError(path, "must be a table")
-    for key in ("created", "files"):
-        if key not in table:
-            raise SchemaError(path, f"needs the key `{key}`")
-    get = {
-        key: _typed(table, path, key, kind) for key, kind in _VERSION_KEYS.items() if key in table
-    }
-    created = get["created"]
+    get = read_values(table, path, VERSION_KEYS)
+    _check_files((*path, "files"), get["files"])
     return Version(
         number=int(number),
-        created=created if created.tzinfo else created.replace(tzinfo=timezone.utc),
+        created=in_utc(get["created"]),
         files=get["files"],
         recipe=get.get("recipe"),
-        metrics=get.get("metrics", {}),
-        hub=get.get("hub", {}),
+        metrics=checked_metrics(path, get.get("metrics", {})),
+        hub=_strings((*path, "hub"), get.get("hub", {})),
     )
+
+
+@functools.cache
+def _training_options() -> tuple[Option, ...]:
+    from adapter_hub.options import options_of
+
+    return options_of(TrainingSettings)
 
 
 def base_table(base: Base) -> dict[str, Any]:
@@ -171,8 +143,10 @@ def recipe_table(recipe: Recipe) -> dict[str, Any]:
 
 def version_table(version: Version) -> dict[str, Any]:
     """A Version as its table."""
+    # Whole seconds in UTC: every version is written in the same form.
+    created = in_utc(version.created).astimezone(timezone.utc).replace(microsecond=0)
     table = {
-        "created": version.created,
+        "created": created,
         "recipe": version.recipe,
         "files": dict(version.files),
         "metrics": dict(version.metrics),
@@ -188,37 +162,23 @@ def _check_entry_name(section: str, name: str) -> None:
         raise SchemaError((section, name), error.message.rstrip(".")) from None
 
 
-def _is_version_number(path: tuple[str, ...], number: str) -> bool:
-    if not number.isdecimal() or number.startswith("0"):
-        raise SchemaError((*path, "versions", number), "is not a version number: 1, 2, 3 …")
-    return True
-
-
-def _aliases(
-    path: tuple[str, ...], table: Mapping[str, Any], versions: Mapping[int, Version]
-) -> dict[str, int]:
-    for alias, number in table.items():
-        if type(number) is not int or number not in versions:
-            known = suggestion(str(number), map(str, versions))
+def _check_files(path: tuple[str, ...], files: Mapping[str, Any]) -> None:
+    """A name is a path below the version's folder, on every system, and a digest is a string."""
+    for name, digest in files.items():
+        parts = name.split("/")
+        if {"", ".", ".."} & set(parts) or any(char in name for char in "\\:\0"):
             raise SchemaError(
-                (*path, "aliases"),
-                f"alias {alias!r} points to version {number!r}, which is not there{known}",
+                path, f"{name!r} is not the name of a file inside the version's folder"
             )
-    return dict(table)
+        if not isinstance(digest, str):
+            raise SchemaError(path, f"the digest of {name!r} must be a string, not {digest!r}")
 
 
-def _table(parent: Mapping[str, Any], path: tuple[str, ...], key: str) -> Mapping[str, Any]:
-    value = parent.get(key, {})
-    if not isinstance(value, Mapping):
-        raise SchemaError((*path, key), "must be a table")
-    return value
-
-
-def _typed(table: Mapping[str, Any], path: tuple[str, ...], key: str, kind: type) -> Any:
-    value = table.get(key)
-    if value is not None and not isinstance(value, kind):
-        raise SchemaError((*path, key), f"must be {_TYPE_NAMES[kind]}, not {value!r}")
-    return value
+def _strings(path: tuple[str, ...], table: Mapping[str, Any]) -> Mapping[str, str]:
+    for key, value in table.items():
+        if not isinstance(value, str):
+            raise SchemaError(path, f"{key} must be a string, not {value!r}")
+    return table
 
 
 def _wrap(path: tuple[str, ...], make: Callable[[], Any]) -> Any:

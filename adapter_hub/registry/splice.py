@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import date, time
 from typing import Any
 
 import tomli
@@ -24,7 +24,11 @@ KEY_ORDER = (
 )
 """The order of keys in a block; keys that are not listed come last, by name."""
 
+_PLAIN_FORM = "write the entry as [adapters.NAME] with one key a line, then try again"
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_BLANK_LINE = re.compile(r"[ \t]*\r?\n")
+_BLANK_LINES = re.compile(r"(?:[ \t]*\r?\n)+")
+_BLANK_LINES_AT_END = re.compile(r"(?<=\n)(?:[ \t]*\r?\n)+\Z")
 _ESCAPES = {
     '"': '\\"',
     "\\": "\\\\",
@@ -42,15 +46,23 @@ def splice(text: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     Raises RegistryError when the place is written in a form that cannot be edited in place, or
     when the result would not mean exactly ``new``.
     """
-    newline = "\r\n" if "\r\n" in text[:4096] else "\n"
+    newline = line_end(text)
     for path, value in _changes((), old, new):
         text = _apply(Scan(text), path, value, newline)
     _require_meaning(text, new)
     return text
 
 
+def line_end(text: str) -> str:
+    """What ends the lines of ``text``."""
+    return "\r\n" if "\r\n" in text[:4096] else "\n"
+
+
 def rename_entry(text: str, section: str, old: str, new: str) -> str:
-    """Move the block of ``[section.old]`` and its sub-tables to ``[section.new]``, comments and all."""
+    """Make ``[section.old]`` and its sub-tables ``[section.new]``, comments and all.
+
+    The block moves only when its new name sorts elsewhere. Raises RegistryError as ``splice``.
+    """
     meaning = tomli.loads(text)
     entries = dict(meaning[section])
     entries[new] = entries.pop(old)
@@ -58,18 +70,29 @@ def rename_entry(text: str, section: str, old: str, new: str) -> str:
     if not headers:
         raise _cannot_edit((section, old), Scan(text))
     for header in reversed(headers):
-        renamed = f"[{dotted((section, new, *header.path[2:]))}"
-        text = text[: header.start] + renamed + text[header.key_end :]
+        renamed = dotted((section, new, *header.path[2:]))
+        text = text[: header.key_start] + renamed + text[header.key_end :]
     scan = Scan(text)
     headers = _headers_below(scan, (section, new))
-    if _contiguous(headers):
+    if _contiguous(headers) and _must_move(scan, headers, old):
         start, end = scan.lead_in(headers[0]), scan.block_end(headers[-1])
-        newline = "\r\n" if "\r\n" in text[:4096] else "\n"
-        text = _insert_block(
-            Scan(text[:start] + text[end:]), (section, new), text[start:end], newline
-        )
+        rest = _cut(text, start, end)
+        text = _insert_block(Scan(rest), (section, new), text[start:end], line_end(text))
     _require_meaning(text, {**meaning, section: entries})
     return text
+
+
+def same(left: Any, right: Any) -> bool:
+    """Whether two values of TOML are one: NaN is itself, and ``1`` is neither ``1.0`` nor true."""
+    if left is right:
+        return True
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        return len(left) == len(right) and all(map(same, left, right))
+    if type(left) is not type(right):
+        return False
+    return bool(left == right or (left != left and right != right))
 
 
 def dotted(path: Path) -> str:
@@ -84,11 +107,11 @@ def format_value(value: Any) -> str:
     if isinstance(value, str):
         return _string(value)
     if isinstance(value, int):
-        return str(value)
+        return str(int(value))
     if isinstance(value, float):
-        return _float(value)
-    if isinstance(value, datetime):
-        return value.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return _float(float(value))
+    if isinstance(value, (date, time)):
+        return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(format_value, value)) + "]"
     if isinstance(value, Mapping):
@@ -123,7 +146,7 @@ def _changes(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> list
     for key in [*(key for key in old if key not in new), *new]:
         here = (*path, key)
         before, after = old.get(key), new.get(key)
-        if before == after and (key in old) == (key in new) and type(before) is type(after):
+        if key in old and key in new and same(before, after):
             continue
         if _is_edited_inside(here, key in old) and isinstance(after, Mapping):
             found += _changes(here, before or {}, after)
@@ -172,8 +195,8 @@ def _remove(scan: Scan, path: Path, newline: str) -> str:
     if not spans:
         raise _cannot_edit(path, scan)
     for start, end in sorted(spans, reverse=True):
-        text = text[:start] + text[end:]
-    return text.rstrip("\r\n") + newline if headers and text.strip() else text
+        text = _cut(text, start, end) if headers else text[:start] + text[end:]
+    return text
 
 
 def _insert_key(scan: Scan, path: Path, value: Any, newline: str) -> str:
@@ -199,14 +222,15 @@ def _insert_block(scan: Scan, path: Path, block: str, newline: str) -> str:
         for header in scan.headers
         if header.path[: len(parent)] == parent and len(header.path) >= len(path)
     ]
-    if not siblings and scan.statement_at.get(parent) is not None:
+    if any(path[:length] in scan.statement_at for length in range(1, len(path))):
         raise _cannot_edit(path, scan)
     later = next(
         (header for header in siblings if _sibling_rank(header.path[len(parent)]) > rank), None
     )
     if later is not None:
         position = scan.lead_in(later)
-        return scan.text[:position] + block.rstrip("\r\n") + newline * 2 + scan.text[position:]
+        before, after = scan.text[:position], scan.text[position:]
+        return before + _gap(before, newline) + block.rstrip("\r\n") + newline * 2 + after
     above = siblings or next(
         (
             found
@@ -216,10 +240,27 @@ def _insert_block(scan: Scan, path: Path, block: str, newline: str) -> str:
         [],
     )
     position = scan.block_end(above[-1]) if above else len(scan.text)
-    before = scan.text[:position].rstrip("\r\n")
-    after = scan.text[position:]
-    lead = before + newline * 2 if before else ""
-    return lead + block.rstrip("\r\n") + newline + (newline + after if after else "")
+    before, after = scan.text[:position], scan.text[position:]
+    between = "" if not after or _BLANK_LINE.match(after) else newline
+    lead = before + _gap(before, newline)
+    return lead + block.rstrip("\r\n") + newline + between + after
+
+
+def _cut(text: str, start: int, end: int) -> str:
+    """``text`` without a block, and without the blank lines that parted it from its neighbours."""
+    before, after = text[:start], text[end:]
+    if not _gap(before, "\n"):
+        after = _BLANK_LINES.sub("", after, count=1) if _BLANK_LINE.match(after) else after
+    if not after:
+        before = _BLANK_LINES_AT_END.sub("", before)
+    return before + after
+
+
+def _gap(before: str, newline: str) -> str:
+    """What makes a blank line behind ``before``, where there is none."""
+    if not before or re.search(r"(?:\A|\n)[ \t]*\r?\n\Z", before):
+        return ""
+    return newline if before.endswith("\n") else newline * 2
 
 
 def _insert(text: str, position: int, line: str, newline: str) -> str:
@@ -236,6 +277,17 @@ def _is_table_written_out(scan: Scan, path: Path) -> bool:
     return any(each.path[:depth] == path for each in scan.headers) or any(
         each.path[:depth] == path for each in scan.statements
     )
+
+
+def _must_move(scan: Scan, headers: list[Header], old: str) -> bool:
+    """Whether a block sorted with its neighbours under its old name, and no longer does."""
+    section, new = headers[0].path[:2]
+    siblings = [each for each in scan.headers if each.path[0] == section and len(each.path) > 1]
+    place = siblings.index(headers[0])
+    was, now = _sibling_rank(old), _sibling_rank(new)
+    above = [_sibling_rank(each.path[1]) for each in siblings[max(place - 1, 0) : place]]
+    below = [_sibling_rank(each.path[1]) for each in siblings[place + len(headers) :][:1]]
+    return any(now < rank < was for rank in above) or any(was < rank < now for rank in below)
 
 
 def _contiguous(headers: list[Header]) -> bool:
@@ -274,12 +326,13 @@ def _require_meaning(text: str, intended: Mapping[str, Any]) -> None:
         meaning = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         raise RegistryError(
-            f"the edit would have broken registry.toml ({error}); nothing was written."
+            f"the edit would have broken registry.toml ({error}); nothing was written.",
+            hint=_PLAIN_FORM,
         ) from error
-    if _without_empty(meaning) != _without_empty(_plain(intended)):
+    if not same(_without_empty(meaning), _without_empty(_plain(intended))):
         raise RegistryError(
             "the edit could not be made without changing something else; nothing was written.",
-            hint="write the entry as [adapters.NAME] with one key a line, then try again",
+            hint=_PLAIN_FORM,
         )
 
 
@@ -296,13 +349,14 @@ def _without_empty(meaning: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """``value`` as tomli would give it back: lists for tuples, whole seconds in UTC."""
+    """``value`` as tomli would give it back: lists for tuples, no subclasses of numbers."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    if isinstance(value, datetime):
-        return value.astimezone(timezone.utc).replace(microsecond=0)
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
     return value
 
 

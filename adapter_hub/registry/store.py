@@ -5,30 +5,34 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import tomli
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from adapter_hub.errors import (
     ConflictError,
-    RegistryError,
     RegistryNotFoundError,
     UnknownNameError,
     UsageError,
 )
-from adapter_hub.model import Adapter, Base, Reference, Version, check_name
-from adapter_hub.options import suggestion
-from adapter_hub.registry import schema
-from adapter_hub.registry.splice import dotted, rename_entry, splice
+from adapter_hub.registry.document import (
+    at_line,
+    parse,
+    read_meaning,
+    read_text,
+    without_mark,
+)
+from adapter_hub.registry.files import FILE_NAME, cannot_write
+from adapter_hub.registry.tables import SchemaError, read_summary
 
-FILE_NAME = "registry.toml"
+if TYPE_CHECKING:
+    from adapter_hub.model import Adapter, Base, Reference, Version
+
 ENVIRONMENT_VARIABLE = "ADAPTER_HUB_REGISTRY"
 LOCK_SECONDS = 20.0
 
 Change = Callable[[dict[str, Any]], None]
+T = TypeVar("T")
 
 
 def find_registry(start: Path | None = None) -> Path:
@@ -39,9 +43,10 @@ def find_registry(start: Path | None = None) -> Path:
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
         return Path(named)
-    here = (start or Path.cwd()).absolute()
+    here = _absolute(start or Path())
     for folder in (here, *here.parents):
-        if (folder / FILE_NAME).is_file():
+        # Where nobody may look, there is none: os.path says so, and Path raises.
+        if os.path.isfile(folder / FILE_NAME):
             return folder / FILE_NAME
     raise RegistryNotFoundError(
         f"there is no {FILE_NAME} in {here} or above it.", hint="adapter-hub init"
@@ -62,12 +67,13 @@ class Registry:
 
         Raises RegistryNotFoundError, or RegistryError naming file, line and key.
         """
+        named = _absolute(path or find_registry())
+        if os.path.isdir(named):
+            named = named / FILE_NAME
         # A link is followed once, so that an edit replaces the file and not the link.
-        real = Path(os.path.realpath(path or find_registry()))
-        if real.is_dir():
-            real = real / FILE_NAME
-        text = _read_text(real)
-        return cls(real, text, _parse(real, text))
+        real = Path(os.path.realpath(named))
+        text = without_mark(read_text(real))
+        return cls(real, text, read_meaning(real, text))
 
     @property
     def folder(self) -> Path:
@@ -87,24 +93,63 @@ class Registry:
 
     def base(self, name: str) -> Base:
         """Raises UnknownNameError, RegistryError."""
-        table = self._entry("bases", name, "base", "adapter-hub base list")
-        with self._located():
-            return schema.read_base(name, table)
+        from adapter_hub.registry import schema
+
+        self._require("bases", name)
+        return self._told(lambda told: schema.read_base(name, told["bases"][name]))
 
     def adapter(self, name: str) -> Adapter:
         """Raises UnknownNameError, RegistryError."""
-        table = self._entry("adapters", name, "adapter", "adapter-hub list")
-        with self._located():
-            return schema.read_adapter(name, table)
+        from adapter_hub.registry import schema
+
+        self._require("adapters", name)
+        return self._told(lambda told: schema.read_adapter(name, told["adapters"][name]))
 
     def adapters(self) -> Iterator[Adapter]:
         """Every adapter, by name. Raises RegistryError."""
-        with self._located():
-            for name in self.adapter_names():
-                yield schema.read_adapter(name, self._meaning["adapters"][name])
+        return map(self.adapter, self.adapter_names())
+
+    def summary(self, name: str) -> dict[str, Any]:
+        """What ``list`` tells of one adapter. Raises UnknownNameError, RegistryError."""
+        self._require("adapters", name)
+        return self._told(lambda told: read_summary(name, told["adapters"][name]))
+
+    def summaries(self) -> Iterator[dict[str, Any]]:
+        """What ``list`` tells of every adapter, by name. Raises RegistryError."""
+        return map(self.summary, self.adapter_names())
 
     def has_adapter(self, name: str) -> bool:
         return name in self._meaning.get("adapters", {})
+
+    def users(self, base: str) -> list[str]:
+        """The adapters whose recipe names ``base``. Nothing else of them is looked at."""
+        return self._told(lambda told: _users(told, base))
+
+    def unknown_keys(self) -> list[str]:
+        """One line for each key that nothing here reads, with its place: most are misspelt.
+
+        They stay in the file, and may be somebody else's. Raises RegistryError.
+        """
+        from adapter_hub.registry.unknown import unknown_keys
+
+        found = self._told(unknown_keys)
+        if not found:
+            return []
+        from adapter_hub.registry.scan import Scan
+
+        scan = Scan(self._text)
+        return [f"{self.path}:{scan.line_of(path)}: {problem}" for path, problem in found]
+
+    def refuse_twin(self, name: str, what: Literal["adapter", "base"]) -> None:
+        """Raises ConflictError when an entry's name differs from ``name`` in case only.
+
+        Both would name one folder where the file system ignores case.
+        """
+        refuse_twin(self._meaning, name, what)
+
+    def refuse_taken(self, name: str, *, but: str | None = None) -> None:
+        """Raises ConflictError when there is an adapter of that name, case aside, except ``but``."""
+        _refuse_taken(self._meaning, name, "adapter", but=but)
 
     def resolve(self, reference: Reference) -> tuple[Adapter, Version]:
         """The adapter and version that a reference of kind "name" means. Raises UnknownNameError."""
@@ -120,24 +165,34 @@ class Registry:
         written when it alters nothing. Raises ConflictError when the lock cannot be had or the
         file was changed without it, RegistryError when the result could not be written.
         """
+        from adapter_hub.registry.splice import same, splice
+
         with self._locked():
-            text = _read_text(self.path)
-            old = _parse(self.path, text)
+            content = read_text(self.path)
+            text = without_mark(content)
+            old = parse(self.path, text)
             new = copy.deepcopy(dict(old))
             change(new)
-            if new != old:
-                self._replace(text, splice(text, old, new))
-            else:
+            if same(new, old):
                 self._text, self._meaning = text, old
+            else:
+                self._replace(content, splice(text, old, new))
 
     def put_base(self, base: Base) -> None:
-        """Add a base. Raises ConflictError when one of that name is there."""
+        """Add a base. Raises ConflictError when one of that name is there, UsageError for a bad one."""
+        from adapter_hub.model import check_name
+        from adapter_hub.registry import schema
+
         check_name(base.name, "a base")
+        table = schema.base_table(base)
+        try:
+            schema.read_base(base.name, table)
+        except SchemaError as error:
+            raise UsageError(f"base {base.name!r} {error.problem}.") from None
 
         def change(document: dict[str, Any]) -> None:
-            bases = document.setdefault("bases", {})
-            _refuse_twin(bases, base.name, "base", "adapter-hub base remove")
-            bases[base.name] = schema.base_table(base)
+            _refuse_taken(document, base.name, "base")
+            document.setdefault("bases", {})[base.name] = table
 
         self.edit(change)
 
@@ -145,32 +200,35 @@ class Registry:
         """Raises UnknownNameError; ConflictError while an adapter's recipe names it."""
 
         def change(document: dict[str, Any]) -> None:
-            users = [
-                key
-                for key, table in document.get("adapters", {}).items()
-                if table.get("base") == name
-            ]
+            users = _users(document, name)
             if users:
+                more = ", …" if len(users) > 5 else ""
                 raise ConflictError(
-                    f"base {name!r} is used by {', '.join(sorted(users)[:5])}.",
-                    hint=f"adapter-hub remove {sorted(users)[0]}",
+                    f"base {name!r} is used by {', '.join(users[:5])}{more}; nothing was changed.",
+                    hint=f"adapter-hub list --base {name}",
                 )
-            del document["bases"][name]
+            document.get("bases", {}).pop(name, None)
 
-        self.base(name)
+        self._require("bases", name)
         self.edit(change)
 
-    def rename_adapter(self, old: str, new: str) -> None:
-        """Give an adapter another name, in the file only. Raises UnknownNameError, ConflictError."""
+    def rename_entry(self, old: str, new: str) -> None:
+        """Rename an adapter's entry, and leave its files: ``versions.rename_adapter`` does both.
+
+        Raises UnknownNameError, ConflictError, UsageError.
+        """
+        from adapter_hub.model import check_name
+        from adapter_hub.registry.splice import rename_entry
+
         check_name(new, "an adapter")
-        self.adapter(old)
         with self._locked():
-            text = _read_text(self.path)
-            others = {
-                name: None for name in _parse(self.path, text).get("adapters", {}) if name != old
-            }
-            _refuse_twin(others, new, "adapter", "adapter-hub remove")
-            self._replace(text, rename_entry(text, "adapters", old, new))
+            content = read_text(self.path)
+            text = without_mark(content)
+            self._text, self._meaning = text, parse(self.path, text)
+            self._require("adapters", old)
+            if new != old:
+                _refuse_taken(self._meaning, new, "adapter", but=old)
+                self._replace(content, rename_entry(text, "adapters", old, new))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -185,142 +243,92 @@ class Registry:
                 hint="wait for it to end, then run the command again",
             ) from None
         except OSError as error:
-            raise _cannot_write(self.path, error) from error
+            raise cannot_write(self.path, error) from error
         try:
             yield
         finally:
             lock.release()
 
     def _replace(self, before: str, after: str) -> None:
-        """Atomically put ``after`` where ``before`` still stands."""
-        meaning = _parse(self.path, after)
+        """Atomically put the text ``after`` where the content ``before`` still stands."""
+        from adapter_hub.registry.atomic import replace_file
+
+        meaning = parse(self.path, after)
+        mark = before[: len(before) - len(without_mark(before))]
         try:
-            replace_file(self.path, after.encode(), expect=before.encode())
+            replace_file(self.path, (mark + after).encode(), expect=before.encode())
         except OSError as error:
-            raise _cannot_write(self.path, error) from error
+            raise cannot_write(self.path, error) from error
         self._text, self._meaning = after, meaning
 
     # Helpers -----------------------------------------------------------------------------
 
-    def _entry(self, section: str, name: str, what: str, see: str) -> Mapping[str, Any]:
+    def _require(self, section: str, name: str) -> None:
         entries: Mapping[str, Any] = self._meaning.get(section, {})
         if name not in entries:
+            from adapter_hub.options import suggestion
+
+            what, see = {
+                "bases": ("base", "adapter-hub base list"),
+                "adapters": ("adapter", "adapter-hub list"),
+            }[section]
             raise UnknownNameError(
                 f"{self.path.name} has no {what} {name!r}{suggestion(name, entries)}.", hint=see
             )
-        table: Mapping[str, Any] = entries[name]
-        return table
 
-    @contextlib.contextmanager
-    def _located(self) -> Iterator[None]:
+    def _told(self, read: Callable[[Mapping[str, Any]], T]) -> T:
+        """What ``read`` makes of the document. Raises RegistryError that names the line."""
         try:
-            yield
-        except schema.SchemaError as error:
-            raise _at_line(self.path, self._text, error) from None
+            try:
+                return read(self._meaning)
+            except ValueError:
+                # A block or value that was not parsed until now: tomli, given the whole text,
+                # names its line, or reads what blocks alone cannot tell.
+                self._meaning = parse(self.path, self._text)
+                return read(self._meaning)
+        except SchemaError as error:
+            raise at_line(self.path, self._text, error) from None
 
 
-def create_registry(folder: Path, text: str) -> Path:
-    """Write a new registry into ``folder``. Raises ConflictError when there is one already."""
-    path = folder / FILE_NAME
+def _absolute(path: Path) -> Path:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8", newline="") as file:
-            file.write(text)
-    except FileExistsError:
-        raise ConflictError(
-            f"{path} is already there; nothing was changed.", hint="adapter-hub list"
-        ) from None
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    return path
-
-
-def replace_file(path: Path, content: bytes, *, expect: bytes | None = None) -> None:
-    """Replace ``path`` by ``content`` so that a crash leaves the old file or the new one.
-
-    ``expect`` is what the file must still hold just before; else ConflictError. Raises OSError.
-    """
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            os.chmod(temporary, path.stat().st_mode & 0o7777)
-        if expect is not None and path.read_bytes() != expect:
-            raise ConflictError(
-                f"{path} was changed by somebody else in this moment; nothing was written.",
-                hint="run the command again",
-            )
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable, where the system can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
+        return path.absolute()
     except FileNotFoundError:
         raise RegistryNotFoundError(
-            f"there is no registry at {path}.", hint="adapter-hub init"
+            "the working directory is not there any more.",
+            hint="cd to a folder that is there, or name the registry: adapter-hub --registry PATH",
         ) from None
-    except UnicodeDecodeError as error:
-        raise RegistryError(f"{path} is not UTF-8 text (byte {error.start}).") from None
-    except OSError as error:
-        raise RegistryError(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _parse(path: Path, text: str) -> Mapping[str, Any]:
-    try:
-        meaning = tomli.loads(text)
-        schema.check_document(meaning)
-    except tomli.TOMLDecodeError as error:
-        raise RegistryError(
-            f"{path} is not valid TOML: {error}.", hint="mend that line; nothing was changed"
-        ) from None
-    except schema.SchemaError as error:
-        raise _at_line(path, text, error) from None
-    return meaning
+def _users(document: Mapping[str, Any], base: str) -> list[str]:
+    adapters = document.get("adapters", {}).items()
+    return sorted((name for name, table in adapters if table.get("base") == base), key=str.casefold)
 
 
-def _at_line(path: Path, text: str, error: schema.SchemaError) -> RegistryError:
-    from adapter_hub.registry.scan import Scan
+def refuse_twin(
+    document: Mapping[str, Any], name: str, what: str, *, but: str | None = None
+) -> None:
+    """Raises ConflictError when an entry of ``document`` differs from ``name`` in case only."""
+    for each in document.get(f"{what}s", {}):
+        if each.casefold() == name.casefold() and each not in (name, but):
+            raise ConflictError(
+                f"there is already {what} {each!r}, which differs only in case; nothing was changed.",
+                hint=_see(what, each),
+            )
 
-    line = Scan(text).line_of(error.path)
-    place = f"{path}:{line}" if line else str(path)
-    return RegistryError(
-        f"{place}: {dotted(error.path)}: {error.problem}.",
-        hint="mend that line; nothing was changed",
-    )
 
-
-def _refuse_twin(entries: Mapping[str, Any], name: str, what: str, remove: str) -> None:
-    twin = next((each for each in entries if each.casefold() == name.casefold()), None)
-    if twin is not None:
+def _refuse_taken(
+    document: Mapping[str, Any], name: str, what: str, *, but: str | None = None
+) -> None:
+    if name in document.get(f"{what}s", {}):
         raise ConflictError(
-            f"there is already {what} {twin!r}; nothing was changed.", hint=f"{remove} {twin}"
+            f"there is already {what} {name!r}; nothing was changed.", hint=_see(what, name)
         )
+    refuse_twin(document, name, what, but=but)
 
 
-def _cannot_write(path: Path, error: OSError) -> RegistryError:
-    return RegistryError(
-        f"{path} cannot be written: {error.strerror or error}; nothing was changed."
-    )
+def _see(what: str, name: str) -> str:
+    return f"adapter-hub base show {name}" if what == "base" else f"adapter-hub show {name}"
 
 
 def require_base(name: str | None, adapter: str) -> str:
@@ -331,16 +339,3 @@ def require_base(name: str | None, adapter: str) -> str:
             hint=f"adapter-hub train {adapter} --base BASE --data DATA",
         )
     return name
-
-
-def ignore_in_git(folder: Path) -> None:
-    """Add ``adapters/`` and the lock to ``.gitignore`` if they are not there. Raises RegistryError."""
-    path = folder / ".gitignore"
-    try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        missing = [line for line in ("adapters/", f".{FILE_NAME}.lock") if line not in text.split()]
-        if missing:
-            lead = text + ("\n" if text and not text.endswith("\n") else "")
-            replace_file(path, (lead + "\n".join(missing) + "\n").encode())
-    except OSError as error:
-        raise _cannot_write(path, error) from error

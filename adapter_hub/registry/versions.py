@@ -7,16 +7,18 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from adapter_hub.errors import ConflictError, Interrupted, RegistryError, UnknownNameError
-from adapter_hub.model import Adapter, Recipe, Version
+from adapter_hub.model import Adapter, Recipe, Version, check_name
 from adapter_hub.registry import schema
-from adapter_hub.registry.store import Registry, sync_folder
+from adapter_hub.registry.atomic import sync_folder, umask
+from adapter_hub.registry.splice import same
+from adapter_hub.registry.store import Registry, refuse_twin
 
 
 @contextlib.contextmanager
@@ -57,13 +59,14 @@ def publish_version(
 
     def change(document: dict[str, Any]) -> None:
         nonlocal number, final
+        refuse_twin(document, name, "adapter")
         entry = document.setdefault("adapters", {}).setdefault(name, {})
         if recipe is not None:
             _write_recipe(entry, before if entry else None, recipe)
         versions = entry.setdefault("versions", {})
         # A folder without an entry is left from a crash: its number is never used again.
         number = max(map(int, versions), default=0) + 1
-        while (final := registry.version_folder(name, number)).exists():
+        while os.path.lexists(final := registry.version_folder(name, number)):
             number += 1
         os.rename(folder, final)
         sync_folder(final.parent)
@@ -122,14 +125,25 @@ def damage(folder: Path, version: Version) -> list[str]:
             problems.append(f"{name} is missing")
         elif file_digest(path) != digest:
             problems.append(f"{name} was changed")
-    extra = sorted(
-        {path.name for path in folder.iterdir()} - {name.split("/")[0] for name in version.files}
-    )
-    return problems + [f"{name} does not belong to it" for name in extra]
+    return problems + [f"{name} does not belong to it" for name in _extra(folder, version.files)]
+
+
+def _extra(folder: Path, files: Mapping[str, str]) -> list[str]:
+    """What is in the folder and not among its files; of a strange folder, the folder alone."""
+    folders = {parent for name in files for parent in Path(name).parents} | {Path()}
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*"))
+    return [
+        name.as_posix()
+        for name in names
+        if name.parent in folders and name not in folders and name.as_posix() not in files
+    ]
 
 
 def remove_adapter(registry: Registry, name: str) -> None:
-    """Drop an adapter and its files. The registry forgets it first. Raises UnknownNameError."""
+    """Drop an adapter and its files. The registry forgets it first.
+
+    Raises UnknownNameError; RegistryError when files could not be deleted.
+    """
     registry.adapter(name)
 
     def change(document: dict[str, Any]) -> None:
@@ -140,11 +154,14 @@ def remove_adapter(registry: Registry, name: str) -> None:
 
 
 def remove_version(registry: Registry, adapter: Adapter, version: Version) -> None:
-    """Drop one version and its files. Raises ConflictError while an alias points to it."""
+    """Drop one version and its files.
+
+    Raises ConflictError while an alias points to it; RegistryError when files could not be deleted.
+    """
     number = version.number
 
     def change(document: dict[str, Any]) -> None:
-        entry = document["adapters"][adapter.name]
+        entry = document.get("adapters", {}).get(adapter.name, {})
         holders = [alias for alias, target in entry.get("aliases", {}).items() if target == number]
         if holders:
             raise ConflictError(
@@ -158,29 +175,71 @@ def remove_version(registry: Registry, adapter: Adapter, version: Version) -> No
 
 
 def rename_adapter(registry: Registry, old: str, new: str) -> None:
-    """Rename an adapter and move its files. Raises UnknownNameError, ConflictError.
+    """Rename an adapter and move its files.
 
     The files are linked under the new name, then the registry is edited, then the old names go:
-    at every moment what the registry names is complete.
+    at every moment what the registry names is complete. Raises UsageError, UnknownNameError,
+    ConflictError; RegistryError when the files could not be moved.
     """
+    check_name(new, "an adapter")
     registry.adapter(old)
+    if new == old:
+        return
+    registry.refuse_taken(new, but=old)
     source, target = registry.folder / "adapters" / old, registry.folder / "adapters" / new
-    same_folder = old.casefold() == new.casefold()
-    if not same_folder and target.exists() and any(target.iterdir()):
-        raise ConflictError(f"{target} is already there; nothing was changed.")
-    if source.exists() and not same_folder:
-        shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)
-    try:
-        registry.rename_adapter(old, new)
-    except BaseException:
-        if not same_folder:
-            shutil.rmtree(target, ignore_errors=True)
-        raise
-    if same_folder:
-        if source.exists():
-            os.rename(source, target)
-    else:
+    if not os.path.lexists(source):
+        registry.rename_entry(old, new)
+        return
+    with _linked_folder(source, target):
+        registry.rename_entry(old, new)
+    if os.path.lexists(source) and not _is_same_entry(source, target):
         _remove_folder(source)
+
+
+@contextlib.contextmanager
+def _linked_folder(source: Path, target: Path) -> Iterator[None]:
+    """Have the files of ``source`` at ``target`` too; not any more when the body fails.
+
+    Raises ConflictError when something is at ``target``, RegistryError.
+    """
+    try:
+        undo = _link_folder(source, target)
+    except OSError as error:
+        raise RegistryError(
+            f"the files of {source} cannot be moved to {target}: {_reason(error)}; "
+            "nothing was changed."
+        ) from error
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            undo()
+        raise
+
+
+def _link_folder(source: Path, target: Path) -> Callable[[], None]:
+    """Returns what takes it back. Raises OSError, ConflictError."""
+    if os.path.lexists(target):
+        if _is_same_entry(source, target):
+            os.rename(source, target)
+            return lambda: os.rename(target, source)
+        if not target.is_dir() or any(target.iterdir()):
+            raise ConflictError(f"{target} is already there; nothing was changed.")
+        target.rmdir()
+    if source.is_symlink():
+        os.symlink(os.readlink(source), target)
+        return target.unlink
+    # Complete under a name of its own first: a half copy never stands at the new name.
+    staging = Path(tempfile.mkdtemp(prefix=".renaming-", dir=target.parent))
+    try:
+        shutil.copytree(
+            source, staging, symlinks=True, copy_function=_link_or_copy, dirs_exist_ok=True
+        )
+        os.rename(staging, target)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return lambda: shutil.rmtree(target)
 
 
 def _is_named(registry: Registry, name: str, number: int) -> bool:
@@ -199,28 +258,29 @@ def _write_recipe(entry: dict[str, Any], before: Recipe | None, after: Recipe) -
     new = schema.recipe_table(after)
     for key in {**old, **new}:
         was, now = old.get(key), new.get(key)
-        if was == now:
+        if same(was, now):
             continue
         if isinstance(now if was is None else was, dict):
             _merge(entry.setdefault(key, {}), was or {}, now or {})
-        elif now is not None:
-            entry[key] = now
-        if now is None or entry[key] == {}:
+            if not entry[key]:
+                del entry[key]
+        elif now is None:
             entry.pop(key, None)
+        else:
+            entry[key] = now
 
 
 def _merge(table: dict[str, Any], was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     for key in {**was, **now}:
         if key not in now:
             table.pop(key, None)
-        elif key not in was or was[key] != now[key]:
+        elif key not in was or not same(was[key], now[key]):
             table[key] = now[key]
 
 
 def _make_durable(folder: Path) -> None:
     """Flush everything to disk, and give it the user's usual modes: temporary files are private."""
-    mask = os.umask(0)
-    os.umask(mask)
+    mask = umask()
     for path in (*folder.rglob("*"), folder):
         path.chmod((0o666 if path.is_file() else 0o777) & ~mask)
         if path.is_file():
@@ -237,5 +297,30 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
+def _is_same_entry(one: Path, other: Path) -> bool:
+    """Whether both are one name, to a file system that ignores case. Links count as themselves."""
+    return os.path.samestat(os.lstat(one), os.lstat(other))
+
+
 def _remove_folder(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    """Delete a folder, or the link to one. Raises RegistryError naming what is still there."""
+    try:
+        if folder.is_symlink():
+            folder.unlink()
+        elif os.path.lexists(folder):
+            shutil.rmtree(folder)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)  # the rest of it
+        if os.path.lexists(folder):
+            raise RegistryError(
+                f"registry.toml is changed, but {error.filename or folder} could not be deleted: "
+                f"{_reason(error)}.",
+                hint=f"delete {folder} by hand",
+            ) from error
+
+
+def _reason(error: OSError) -> str:
+    """What the system says, and of which file. shutil.Error holds a list of failures."""
+    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
+        return str(error.args[0][0][-1])
+    return str(error)

@@ -40,6 +40,9 @@ def rows(path: Path) -> list[tuple[str, Any]]:
         ("ROWS.CSV", True),
         ("data/rows", True),
         ("data\\rows", True),
+        ("./foo.xlsx", True),
+        ("foo.xlsx", True),
+        ("rows.jsonl.gz", True),
         ("shakespeare", False),
         ("my.dataset", False),
     ],
@@ -132,7 +135,7 @@ def test_lines_are_read_one_at_a_time(tmp_path: Path) -> None:
 
 def test_a_json_array(tmp_path: Path) -> None:
     path = write(tmp_path, "rows.json", "\ufeff \n" + json.dumps([PAIR, "passage"], indent=2))
-    assert rows(path) == [("rows.json row 1", PAIR), ("rows.json row 2", "passage")]
+    assert rows(path) == [("rows.json:3 row 1", PAIR), ("rows.json:7 row 2", "passage")]
     assert rows(write(tmp_path, "none.json", "[]")) == []
 
 
@@ -141,10 +144,38 @@ def test_json_lines_under_the_name_of_json(tmp_path: Path) -> None:
     assert rows(path) == [("rows.json:1", PAIR), ("rows.json:2", PAIR)]
 
 
-@pytest.mark.parametrize("text", ['[{"text": ]', "[" + "9" * 5000 + "]", "[" * 200_000])
+@pytest.mark.parametrize("text", ['[\n{"text": ]', "[\n" + "9" * 5000 + "]", "[\n" + "[" * 200_000])
 def test_a_broken_array_is_named(tmp_path: Path, text: str) -> None:
-    with pytest.raises(DataError, match=r"rows\.json is not JSON: "):
+    with pytest.raises(DataError, match=r"rows\.json:2: is not JSON "):
         list(read_file(write(tmp_path, "rows.json", text)))
+
+
+def test_rows_before_a_broken_one_are_read(tmp_path: Path) -> None:
+    reader = read_file(write(tmp_path, "rows.json", '[{"text": "a"},\n{"text": }]'))
+    assert next(reader) == SourceRow("rows.json:1 row 1", {"text": "a"})
+    with pytest.raises(DataError, match=r"rows\.json:2: is not JSON \(Expecting value\)\.$"):
+        next(reader)
+
+
+@pytest.mark.parametrize(
+    "value", [{"data": [PAIR]}, {"rows": ["a", "b"]}, {"version": 1, "data": [PAIR, PAIR]}]
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_object_around_the_rows_is_refused(
+    tmp_path: Path, value: dict[str, Any], indent: int | None
+) -> None:
+    if len(value) > 1 and indent is None:
+        return  # one row, as far as anybody can say
+    path = write(tmp_path, "rows.json", json.dumps(value, indent=indent))
+    with pytest.raises(DataError, match=r"json: expected an array of rows, or one row a line\.$"):
+        list(read_file(path))
+
+
+@pytest.mark.parametrize("column", ["messages", "conversation"])
+def test_one_row_of_messages_is_a_row(tmp_path: Path, column: str) -> None:
+    row = {column: [{"from": "human", "value": "hi"}]}
+    path = write(tmp_path, "rows.json", json.dumps(row))
+    assert rows(path) == [("rows.json:1", row)]
 
 
 # --- CSV -----------------------------------------------------------------------------------------
@@ -222,6 +253,35 @@ def test_a_hub_dataset_without_a_network_is_an_error() -> None:
     with pytest.raises(DataError, match="dataset hf:nobody/nothing:train cannot be read: ") as no:
         list(read_hub("nobody/nothing:train"))
     assert no.value.hint == "check the name and the network, or name a local file"
+
+
+@pytest.mark.parametrize(
+    ("location", "name", "configuration", "split", "revision"),
+    [
+        ("me/rows", "me/rows", None, "train", None),
+        ("me/rows:test", "me/rows", None, "test", None),
+        ("me/rows@v1:test", "me/rows", None, "test", "v1"),
+        ("me/rows:en:test", "me/rows", "en", "test", None),
+        ("me/rows@v1:en:", "me/rows", "en", "train", "v1"),
+    ],
+)
+def test_which_rows_of_a_hub_dataset(
+    monkeypatch: pytest.MonkeyPatch,
+    location: str,
+    name: str,
+    configuration: str | None,
+    split: str,
+    revision: str | None,
+) -> None:
+    asked: list[Any] = []
+
+    def load_dataset(*path: Any, **how: Any) -> list[Any]:
+        asked.append((*path, how["split"], how["revision"], how["streaming"]))
+        return [PAIR]
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    assert list(read_hub(location)) == [SourceRow(f"hf:{location} row 1", PAIR)]  # type: ignore[arg-type]
+    assert asked == [(name, configuration, split, revision, True)]
 
 
 # --- text ----------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 import workshop
-from peft import AutoPeftModelForCausalLM
-from transformers import AutoTokenizer
+from peft import AutoPeftModelForCausalLM, PromptTuningConfig, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from adapter_hub.errors import DataError, UsageError
 from adapter_hub.generation.generate import (
@@ -128,6 +128,23 @@ def test_without_a_seed_one_is_drawn_and_told(sums: Generator) -> None:
     assert again.text == told.text
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_seed_is_set_once_for_all_batches(sums: Generator, size: int) -> None:
+    first = list(in_batches(sums, ["the"] * 6, DRAWN, size))
+    assert len({each.text for each in first}) == 6
+    assert {each.seed for each in first} == {3}
+    again = list(in_batches(sums, ["the"] * 6, DRAWN, size))
+    assert [each.text for each in again] == [each.text for each in first]
+
+
+def test_a_seed_that_is_drawn_repeats_all_batches(sums: Generator) -> None:
+    free = Sampling(**{**vars(DRAWN), "seed": None})
+    told = list(in_batches(sums, PROMPTS, free, 2))
+    (seed,) = {each.seed for each in told}
+    again = list(in_batches(sums, PROMPTS, Sampling(**{**vars(DRAWN), "seed": seed}), 2))
+    assert [each.text for each in again] == [each.text for each in told]
+
+
 def test_one_candidate_is_greedy(sums: Generator) -> None:
     only = Sampling(temperature=1.0, top_k=1, max_new_tokens=12)
     assert sums.stream("the", only).text == sums.stream("the", GREEDY).text
@@ -217,6 +234,39 @@ def test_a_prompt_must_fit_the_context(sums: Generator) -> None:
         sums.stream("x" * 128, GREEDY)
     told = sums.stream("x" * 125, GREEDY)
     assert told.completion_tokens <= 3
+
+
+@pytest.fixture
+def tuned(own: Path) -> Generator:
+    """A soft prompt of ten tokens on Llama, as plain PEFT saves it."""
+    base = AutoModelForCausalLM.from_pretrained(own / "bases/llama")
+    config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=10)
+    model = get_peft_model(base, config)
+    model.peft_config["default"].base_model_name_or_path = "bases/llama"
+    model.save_pretrained(own / "tuned", save_embedding_layers=False)
+    return make(own, str(own / "tuned"))
+
+
+def test_virtual_tokens_take_up_context(tuned: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "has 118 tokens and 10 of the adapter, and base 'llama' sees 128 at most"
+    with pytest.raises(UsageError, match=words):
+        tuned.stream("x" * 118, GREEDY)
+    room: list[int] = []
+    generate = tuned._model.generate
+
+    def watched(*, max_new_tokens: int, **rest: Any) -> Any:
+        room.append(max_new_tokens)
+        return generate(max_new_tokens=max_new_tokens, **rest)
+
+    monkeypatch.setattr(tuned._model, "generate", watched)
+    assert tuned.stream("x" * 113, GREEDY).completion_tokens <= 5
+    assert room == [5]
+
+
+def test_prompts_behind_virtual_tokens_draw_on(tuned: Generator) -> None:
+    told = list(in_batches(tuned, ["the"] * 4, DRAWN, 2))
+    assert len({each.text for each in told}) == 4
+    assert {each.seed for each in told} == {3}
 
 
 def test_a_system_message_needs_chat(sums: Generator, talk: Generator) -> None:

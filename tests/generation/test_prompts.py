@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import workshop
 
-from adapter_hub.errors import DataError
-from adapter_hub.generation.prompts import read_prompts
+from adapter_hub.errors import DataError, UsageError
+from adapter_hub.generation.prompts import read_prompts, recorded_columns
 from adapter_hub.prompts.rows import Chat, Instruction
 
 
@@ -34,6 +34,38 @@ def test_rows_lose_their_answers(tmp_path: Path) -> None:
         Chat((question,)),
         Instruction("Add.", "1 1", ""),
     ]
+
+
+def test_columns_are_renamed(tmp_path: Path) -> None:
+    names = {"q": "prompt", "a": "completion"}
+    path = workshop.write_rows(tmp_path / "p.jsonl", [{"q": "one?", "a": " two"}, {"q": "two?"}])
+    assert read_prompts(path, names) == ["one?", "two?"]
+    assert read_prompts(path, None, names) == ["one?", "two?"]
+    assert read_prompts(path, names, {"a": "prompt"}) == ["one?", "two?"]
+    other = workshop.write_rows(tmp_path / "other.jsonl", [{"prompt": "one?"}, "two?"])
+    assert read_prompts(other, None, names) == ["one?", "two?"]
+    with pytest.raises(DataError, match=r"other\.jsonl:1: the row has no column 'q', which the co"):
+        read_prompts(other, names)
+
+
+@pytest.mark.parametrize(
+    ("record", "columns"),
+    [
+        ({"recipe": {"column_map": {"q": "prompt", "a": 3}}}, {"q": "prompt"}),
+        ({"recipe": {"column_map": ["q"]}}, {}),
+        ({"recipe": "?"}, {}),
+        ({}, {}),
+    ],
+)
+def test_the_columns_of_the_training(record: dict[str, Any], columns: dict[str, str]) -> None:
+    assert recorded_columns(record) == columns
+
+
+def test_messages_are_not_raw(tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "one?"}]
+    path = workshop.write_rows(tmp_path / "p.jsonl", ["zero?", {"messages": messages}])
+    with pytest.raises(UsageError, match=r"p\.jsonl:2: the row has messages, and --raw builds no"):
+        read_prompts(path, raw=True)
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,9 @@ from adapter_hub.errors import (
     UsageError,
 )
 from adapter_hub.hookspecs import hookimpl
-from adapter_hub.loading.adapters import Opened, load, open_reference, read_record
-from adapter_hub.model import parse_reference
+from adapter_hub.loading.adapters import Opened, load, open_reference
+from adapter_hub.loading.folders import read_record
+from adapter_hub.model import Base, Source, parse_reference
 from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry.store import Registry
 
@@ -166,6 +167,52 @@ def test_the_recipe_may_have_moved_to_another_base(own: Path) -> None:
     assert torch.equal(logits(loaded(own)[0]), before)
 
 
+def hub_base(own: Path, revision: str, name: str = "far") -> None:
+    with (own / "registry.toml").open("a") as file:
+        file.write(f'\n[bases.{name}]\nsource = "hf:some/far"\nrevision = "{revision}"\n')
+
+
+def test_a_re_pinned_hub_base_is_taken_at_the_recorded_revision(
+    own: Path, monkeypatch: Any
+) -> None:
+    asked: list[Base] = []
+
+    def found(base: Base, catalog: Catalog, root: Path) -> Path:
+        asked.append(base)
+        return own / "bases/llama"
+
+    monkeypatch.setattr("adapter_hub.loading.adapters.base_folder", found)
+    folder = loose(own)
+    hub_base(own, "a" * 40)
+    hub_base(own, "c" * 40, "farther")
+    told = {"name": "old-name", "source": "hf:some/far", "revision": "b" * 40}
+    for revision, name in (("b" * 40, "far"), ("c" * 40, "farther")):
+        told["revision"] = revision
+        (folder / "adapter_hub.json").write_text(json.dumps({"base": told}))
+        expected = Base(name, Source("hf", "some/far"), revision)
+        assert opened(own, str(folder)).base == expected == asked[-1]
+
+
+def test_a_name_in_a_record_from_elsewhere_proves_nothing(own: Path) -> None:
+    folder = loose(own)
+    told = {"name": "llama", "source": "hf:some/far", "revision": "b" * 40}
+    (folder / "adapter_hub.json").write_text(json.dumps({"base": told}))
+    with pytest.raises(BaseModelError, match=r"\(hf:some/far\) is not in the cache"):
+        opened(own, str(folder))
+
+
+def test_a_local_base_that_moved_is_found_again(own: Path) -> None:
+    (own / "bases/llama").rename(own / "bases/moved")
+    registry = own / "registry.toml"
+    text = registry.read_text().replace('"path:bases/llama"', '"path:bases/moved"')
+    registry.write_text(text)
+    assert opened(own).base.name == "llama"
+    pinned = read_record(own / "adapters/sums/1")["base"]["identity"]["weights"]
+    registry.write_text(text.replace("[bases.llama]", f'[bases.renamed]\nrevision = "{pinned}"'))
+    assert opened(own).base.name == "renamed"
+    assert opened(own).base_folder == own / "bases/moved"
+
+
 # --- what comes into memory ----------------------------------------------------------------------
 
 
@@ -197,6 +244,17 @@ def test_it_is_what_plain_peft_loads(trained: Path, plain: Path, name: str) -> N
     assert torch.equal(torch.load(plain / f"{name}.pt"), logits(model))
     base, _ = loaded(trained, f"base:{opened(trained, name).base.name}")
     assert not torch.allclose(logits(base), logits(model), atol=1e-2)
+
+
+@pytest.mark.parametrize("reference", ["sums", "base:llama"])
+def test_the_model_is_put_where_it_computes(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, reference: str
+) -> None:
+    """The meta device stands for a GPU: it is everywhere."""
+    monkeypatch.setattr("adapter_hub.loading.adapters.choose_device", lambda: "meta")
+    model, _ = loaded(trained, reference)
+    assert model.device.type == "meta"
+    assert {each.device.type for each in model.parameters()} == {"meta"}
 
 
 def test_a_tokenizer_in_the_version_is_used(own: Path) -> None:

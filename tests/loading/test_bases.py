@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +32,8 @@ from adapter_hub.loading.bases import (
 from adapter_hub.loading.identity import base_identity
 from adapter_hub.model import Base, Source, parse_source
 from adapter_hub.plugins import Catalog, load_catalog
+from adapter_hub.registry.store import Registry
+from adapter_hub.registry.versions import file_digests
 
 
 @pytest.fixture
@@ -93,7 +99,7 @@ def test_a_hub_base_that_is_not_in_the_cache(tmp_path: Path, monkeypatch: Any) -
     [
         ("*", None, r"there is no folder .*llama"),
         ("config.json", None, "has no config.json, so it is not a model"),
-        ("*.safetensors", None, r"has no \*\.safetensors"),
+        ("*.safetensors", None, r"has no model\.safetensors"),
         ("*.safetensors", "pytorch_model.bin", r"only pickled weights \(\.bin\), which can run"),
         ("tokenizer*", None, "has no tokenizer"),
     ],
@@ -112,6 +118,15 @@ def test_a_folder_that_lacks_something(
         base_folder(at("path:llama"), load_catalog(), llama.parent)
     assert str(caught.value).startswith("base 'mine' (path:llama): ")
     assert str(llama) in str(caught.value)
+
+
+def test_a_base_that_lacks_a_shard_of_its_index(llama: Path) -> None:
+    (llama / "model.safetensors").rename(llama / "model-00001-of-00002.safetensors")
+    shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (llama / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+    words = r"has no model-00002-of-00002\.safetensors, which its index names"
+    with pytest.raises(BaseModelError, match=words):
+        base_folder(at("path:llama"), load_catalog(), llama.parent)
 
 
 # --- pins ----------------------------------------------------------------------------------------
@@ -200,6 +215,86 @@ def test_a_tokenizer_that_cannot_be_loaded(llama: Path) -> None:
     (llama / "tokenizer.json").write_text("{}")
     with pytest.raises(BaseModelError, match=r"the tokenizer in .*llama cannot be loaded: "):
         load_tokenizer(llama)
+
+
+OWN_CODE = """
+from pathlib import Path
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+Path({proof!r}).write_text("it ran")
+class OwnConfig(LlamaConfig):
+    model_type = "unheard_of"
+class OwnModel(LlamaForCausalLM):
+    config_class = OwnConfig
+class OwnTokenizer(PreTrainedTokenizerFast):
+    pass
+"""
+LOADERS = {
+    "config": "load_config(folder)",
+    "model": "load_model(folder, torch.float32)",
+    "tokenizer": "load_tokenizer(folder)",
+    "adapter": "load(open_reference(parse_reference('sums'), Registry.open(), load_catalog()), torch.float32)",
+}
+LOAD_IN_A_PROCESS = """
+import sys, torch
+from pathlib import Path
+from adapter_hub.loading.adapters import load, open_reference
+from adapter_hub.loading.bases import load_config, load_model, load_tokenizer
+from adapter_hub.model import parse_reference
+from adapter_hub.plugins import load_catalog
+from adapter_hub.registry.store import Registry
+folder = Path("bases/llama")
+{call}
+"""
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["unknown type", "known type"])
+@pytest.mark.parametrize("what", LOADERS)
+def test_code_that_comes_with_a_model_never_runs(own: Path, what: str, known: bool) -> None:
+    """A real process with a yes waiting on its standard input: transformers would ask there."""
+    folder, proof = own / "bases/llama", own / "it-ran"
+    (folder / "own.py").write_text(OWN_CODE.format(proof=str(proof)))
+    names = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    kind = "llama" if known else "unheard_of"
+    workshop.edit_json(folder / "config.json", model_type=kind, auto_map=names)
+    if what == "tokenizer":
+        workshop.edit_json(
+            folder / "tokenizer_config.json",
+            tokenizer_class="OwnTokenizer",
+            auto_map={"AutoTokenizer": [None, "own.OwnTokenizer"]},
+        )
+    (own / "adapters/sums/1/adapter_hub.json").write_text("{}")
+    trust_files_of(own, "sums")
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_IN_A_PROCESS.format(call=LOADERS[what])],
+        input="y\n" * 5,
+        cwd=own,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HOME": str(own / "cache")},
+    )
+    assert not proof.exists(), "code of the model ran"
+    if known and what != "tokenizer":
+        assert done.returncode == 0, done.stderr
+        return
+    told = done.stderr.strip().splitlines()[-1]
+    assert told.endswith("needs code of its own; adapter-hub runs no code that comes with a model.")
+    assert "BaseModelError" in told
+
+
+def test_a_config_does_not_hand_on_its_code(llama: Path) -> None:
+    workshop.edit_json(llama / "config.json", auto_map={"AutoModelForCausalLM": "own.OwnModel"})
+    assert not hasattr(load_config(llama), "auto_map")
+
+
+def trust_files_of(folder: Path, name: str) -> None:
+    """Write the digests of the files as they are now into the registry."""
+
+    def change(document: dict[str, Any]) -> None:
+        document["adapters"][name]["versions"]["1"]["files"] = file_digests(
+            folder / "adapters" / name / "1"
+        )
+
+    Registry.open(folder).edit(change)
 
 
 def test_the_context_is_read_from_the_configuration() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from adapter_hub.loading import dtype
-from adapter_hub.loading.dtype import choose_dtype
+from adapter_hub.loading.dtype import choose_device, choose_dtype
 
 
 @pytest.mark.parametrize("setting", ["float32", "bfloat16", "float16"])
@@ -31,3 +31,15 @@ def test_the_processor_decides(
 
 def test_this_machine_always_chooses_the_same() -> None:
     assert choose_dtype("auto") == choose_dtype("auto")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "chosen"),
+    [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_the_fastest_device_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, chosen: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert choose_device() == chosen

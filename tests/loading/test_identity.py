@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import struct
 from pathlib import Path
 
 import pytest
+import torch
 import workshop
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 from adapter_hub.errors import BaseModelError
+from adapter_hub.loading import identity
 from adapter_hub.loading.identity import (
     BaseIdentity,
     base_identity,
@@ -71,6 +75,93 @@ def test_a_flipped_byte_is_seen(llama: Path, place: int) -> None:
     before = base_identity(llama)
     workshop.flip_byte(llama / "model.safetensors", place)
     assert differences(before.as_record(), base_identity(llama)) == ["weights"]
+
+
+def write_weights(path: Path, *sizes: int) -> Path:
+    """A safetensors file of bytes: one tensor of each size."""
+    weights = {
+        f"weight{n}": torch.full((size,), n, dtype=torch.uint8) for n, size in enumerate(sizes)
+    }
+    save_file(weights, path / "model.safetensors", metadata={"format": "pt"})
+    return path / "model.safetensors"
+
+
+@pytest.mark.parametrize("place", [0, 27_000, 50_500, 91_000])
+def test_a_change_anywhere_in_a_large_tensor_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    """What re-training does: it changes more than one byte."""
+    monkeypatch.setattr(identity, "SAMPLED_BYTES", 40_000)
+    monkeypatch.setattr(identity, "_BLOCK", 1000)
+    (tmp_path / "config.json").write_text("{}")
+    path = write_weights(tmp_path, 100_000, 10, 5000)
+    before = base_identity(tmp_path)
+    content = bytearray(path.read_bytes())
+    header, data = safetensors_header(path)
+    start = data + header["weight0"]["data_offsets"][0] + place
+    content[start : start + 9000] = bytes(255 - each for each in content[start : start + 9000])
+    path.write_bytes(content)
+    assert differences(before.as_record(), base_identity(tmp_path)) == ["weights"]
+
+
+def test_every_byte_of_small_weights_counts(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    path = write_weights(tmp_path, 3 << 20, 1, 1, 1)
+    before = base_identity(tmp_path)
+    workshop.flip_byte(path, -(2 << 20))
+    assert differences(before.as_record(), base_identity(tmp_path)) == ["weights"]
+
+
+@pytest.mark.parametrize("sizes", [[1], [7, 0], [100_000], [90_000, 3], [30] * 3000, [500] * 999])
+def test_what_is_read_is_bounded_and_reaches_both_ends(
+    monkeypatch: pytest.MonkeyPatch, sizes: list[int]
+) -> None:
+    monkeypatch.setattr(identity, "SAMPLED_BYTES", 20_000)
+    monkeypatch.setattr(identity, "_BLOCK", 512)
+    spans = identity._Spans([{"data_offsets": [0, size]} for size in sizes])
+    read = 0
+    for size in sizes:
+        parts = spans.of(size)
+        assert parts[0][0] == 0
+        assert sum(parts[-1]) == size
+        for (start, length), (following, _) in itertools.pairwise(parts):
+            assert start + length <= following
+        read += sum(length for _, length in parts)
+    assert read <= 20_000
+
+
+def test_other_files_beside_the_weights_do_not_matter(llama: Path) -> None:
+    before = base_identity(llama)
+    shutil.copy(llama / "model.safetensors", llama / "consolidated.safetensors")
+    shutil.copy(llama / "model.safetensors", llama / "model.fp16.safetensors")
+    assert base_identity(llama) == before
+    assert weight_files(llama) == [llama / "model.safetensors"]
+
+
+def test_weights_are_what_transformers_loads(llama: Path, tmp_path: Path) -> None:
+    AutoModelForCausalLM.from_pretrained(llama).save_pretrained(
+        tmp_path / "shards", max_shard_size="40KB"
+    )
+    shards = weight_files(tmp_path / "shards")
+    shutil.copy(llama / "model.safetensors", tmp_path / "shards/consolidated.safetensors")
+    assert weight_files(tmp_path / "shards") == shards
+    (tmp_path / "shards/model.safetensors.index.json").write_text('{"weight_map": 3}')
+    with pytest.raises(BaseModelError, match=r"index\.json does not map weights to files"):
+        weight_files(tmp_path / "shards")
+    (llama / "model.safetensors").rename(llama / "mine.safetensors")
+    assert weight_files(llama) == []
+    workshop.edit_json(llama / "config.json", transformers_weights="mine.safetensors")
+    assert weight_files(llama) == [llama / "mine.safetensors"]
+
+
+def test_a_missing_shard_is_named(llama: Path, tmp_path: Path) -> None:
+    AutoModelForCausalLM.from_pretrained(llama).save_pretrained(
+        tmp_path / "shards", max_shard_size="40KB"
+    )
+    gone = weight_files(tmp_path / "shards")[0]
+    gone.unlink()
+    with pytest.raises(BaseModelError, match=rf"{gone.name} is not a safetensors file: "):
+        base_identity(tmp_path / "shards")
 
 
 def test_a_changed_tokenizer_is_seen(llama: Path) -> None:

@@ -1,0 +1,43 @@
+"""An adapter's folder on disk: what must be in it, and its provenance record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from adapter_hub.errors import UsageError
+from adapter_hub.loading.identity import read_json, safetensors_header
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+RECORD = "adapter_hub.json"
+RECORD_FORMAT = 1
+
+
+def check_adapter_folder(folder: Path) -> dict[str, Any]:
+    """The adapter's config, once its folder holds what a PEFT adapter needs. Raises UsageError."""
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}.")
+    if not (folder / CONFIG).is_file():
+        raise UsageError(f"{folder} has no {CONFIG}, so it is not a PEFT adapter.")
+    if not (folder / WEIGHTS).is_file():
+        if (folder / "adapter_model.bin").is_file():
+            raise UsageError(
+                f"{folder} has only adapter_model.bin, a pickle that can run code; adapter-hub takes safetensors only.",
+                hint="save it again with save_pretrained(…, safe_serialization=True)",
+            )
+        raise UsageError(f"{folder} has no {WEIGHTS}.")
+    safetensors_header(folder / WEIGHTS)
+    return read_json(folder / CONFIG)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The provenance record of an adapter folder, empty when it has none."""
+    path = folder / RECORD
+    return read_json(path) if path.is_file() else {}
+
+
+def recorded(record: dict[str, Any], part: str) -> dict[str, Any]:
+    """A table of a record, empty when it has none: a record can come from anywhere."""
+    table = record.get(part)
+    return table if isinstance(table, dict) else {}

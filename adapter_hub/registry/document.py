@@ -1,0 +1,82 @@
+"""The content of ``registry.toml`` as text and as tables; every error names file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adapter_hub.errors import RegistryError, RegistryNotFoundError
+from adapter_hub.registry.tables import SchemaError, check_document
+
+LARGE = 100_000
+"""Characters of a registry above which reading in blocks is worth it."""
+
+
+def without_mark(content: str) -> str:
+    """Some editors begin a file with a byte order mark, which TOML does not know."""
+    return content.removeprefix("\ufeff")
+
+
+def read_text(path: Path) -> str:
+    """The file's content. Raises RegistryNotFoundError, RegistryError."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise RegistryNotFoundError(
+            f"there is no registry at {path}.", hint="adapter-hub init"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise RegistryError(f"{path} is not UTF-8 text (byte {error.start}).") from None
+    except OSError as error:
+        raise RegistryError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def read_meaning(path: Path, text: str) -> Mapping[str, Any]:
+    """The document for reading, by lines where its form allows it. Raises RegistryError."""
+    if len(text) < LARGE:
+        return parse(path, text)
+    from adapter_hub.registry.lines import read_lines
+
+    meaning = read_lines(text)
+    if meaning is None:
+        return parse(path, text)
+    try:
+        check_document(meaning)
+    except SchemaError as error:
+        raise at_line(path, text, error) from None
+    except ValueError:
+        return parse(path, text)
+    return meaning
+
+
+def parse(path: Path, text: str) -> Mapping[str, Any]:
+    """The document, all of it read and its names checked. Raises RegistryError."""
+    import tomli
+
+    from adapter_hub.registry import schema
+
+    try:
+        meaning = tomli.loads(text)
+        check_document(meaning)
+        schema.check_names(meaning)
+    except (ValueError, RecursionError) as error:  # also an integer too long for Python
+        raise RegistryError(
+            f"{path} is not valid TOML: {error}.", hint="mend that line; nothing was changed"
+        ) from None
+    except SchemaError as error:
+        raise at_line(path, text, error) from None
+    return meaning
+
+
+def at_line(path: Path, text: str, error: SchemaError) -> RegistryError:
+    """The error that names the line where ``error`` is."""
+    from adapter_hub.registry.scan import Scan
+    from adapter_hub.registry.splice import dotted
+
+    line = Scan(text).line_of(error.path)
+    place = f"{path}:{line}" if line else str(path)
+    return RegistryError(
+        f"{place}: {dotted(error.path)}: {error.problem}.",
+        hint="mend that line; nothing was changed",
+    )

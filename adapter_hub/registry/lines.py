@@ -1,0 +1,149 @@
+"""A large registry read in blocks: a block's lines, and each value, when somebody looks.
+
+tomli needs longer for a thousand adapters than Python needs to start, and ``list`` looks at a few
+keys of each. Where there are no multi-line strings, a line that starts with ``[adapters.`` can
+only be a header, so the blocks between headers are texts of their own and mean alone what they
+mean together. What goes unnoticed is an error in a block or value that nobody looks at; an edit
+always reads everything with tomli.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+_NAME = r'([A-Za-z0-9_-]+)|"([A-Za-z0-9._-]+)"'
+_HEADER = re.compile(rf"(bases|adapters)\.(?:{_NAME})(?:\.versions\.([1-9][0-9]*))?\](?=\n|\Z)")
+# A value that begins and ends so cannot go on in the next line, if it is valid.
+_BLOCK = re.compile(r'(?:(?:[A-Za-z0-9_-]+ = (?:".*"|\[.*\]|\{.*\}|[A-Za-z0-9:.+-]+)|#.*|)\n)*')
+_STATEMENT = re.compile(r"^([A-Za-z0-9_-]+) = (.*)", re.MULTILINE)
+_STRING = re.compile(r'"[^"\\\x00-\x1f\x7f]*"')
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?")
+_SCALAR = rf"{_STRING.pattern}|{_NUMBER.pattern}"
+_PAIR = re.compile(rf"([A-Za-z0-9_-]+) = ({_SCALAR})")
+_TABLE = re.compile(rf"\{{ (?:[A-Za-z0-9_-]+ = (?:{_SCALAR})(?:, (?!\}})| (?=\}})))+\}}")
+_ARRAY = re.compile(rf"\[{_STRING.pattern}(?:, {_STRING.pattern})*\]")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+
+
+class LazyTable(Mapping[str, Any]):
+    """A block's table. Looking into it raises ValueError where its text is not TOML."""
+
+    __slots__ = ("_body", "_parsed", "_written", "tables")
+
+    def __init__(self, body: str | None = None) -> None:
+        self._body = body
+        self._written: dict[str, str] = {}
+        self._parsed: dict[str, Any] = {}
+        self.tables: dict[str, LazyTable] = {}
+
+    def __getitem__(self, key: str) -> Any:
+        value = self.get(key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As everywhere; TOML has no None."""
+        if self._body is not None:
+            self._read()
+        written = self._written.get(key)
+        if written is not None:
+            return _value(written)
+        return self._parsed[key] if key in self._parsed else self.tables.get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        if self._body is not None:
+            self._read()
+        return key in self._written or key in self._parsed or key in self.tables
+
+    def __iter__(self) -> Iterator[str]:
+        if self._body is not None:
+            self._read()
+        return iter((*self._written, *self._parsed, *self.tables))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _read(self) -> None:
+        body, self._body = str(self._body), None
+        written = _statements(body)
+        if written is None:
+            import tomli
+
+            self._parsed = tomli.loads(body)
+        else:
+            self._written = written
+        if not self.tables.keys().isdisjoint(written or self._parsed):
+            raise ValueError("a table and a value have the same key")
+
+
+def read_lines(text: str) -> LazyTable | None:
+    """The document that ``text`` means; None when it is for tomli to read, or to refuse."""
+    text = f"\n{text}"
+    if '"""' in text or "'''" in text or re.search(r"\n[ \t\r]+\[", text):
+        return None
+    top, *blocks = text.split("\n[")
+    document = LazyTable(f"{top}\n")
+    for block in blocks:
+        header = _HEADER.match(block)
+        if not header or not _add(document, header, f"{block[header.end() :]}\n"):
+            return None
+    return document
+
+
+def _add(document: LazyTable, header: re.Match[str], body: str) -> bool:
+    """Put a block's table where its header says; False when something is in its way."""
+    section, bare, quoted, number = header.groups()
+    entries = document.tables.setdefault(section, LazyTable()).tables
+    key = bare or quoted
+    if number:
+        if section != "adapters" or key not in entries:
+            return False
+        entries = entries[key].tables.setdefault("versions", LazyTable()).tables
+        key = number
+    table = LazyTable(body)
+    return entries.setdefault(key, table) is table
+
+
+def _statements(body: str) -> dict[str, str] | None:
+    """The keys and values of a block of comments and bare keys with values on one line each."""
+    if not _BLOCK.fullmatch(body):
+        return None
+    pairs = _STATEMENT.findall(body)
+    written = dict(pairs)
+    return written if len(written) == len(pairs) else None
+
+
+def _value(text: str) -> Any:
+    """The commonest forms at once, anything else by tomli. Raises ValueError."""
+    first = text[0]
+    if first == '"':
+        if _STRING.fullmatch(text):
+            return text[1:-1]
+    elif first == "{":
+        if _TABLE.fullmatch(text):
+            pairs = _PAIR.findall(text)
+            table = {key: _scalar(value) for key, value in pairs}
+            if len(table) == len(pairs):
+                return table
+    elif first == "[":
+        if _ARRAY.fullmatch(text):
+            return text[2:-2].split('", "')
+    elif _NUMBER.fullmatch(text):
+        return _number(text)
+    elif _TIME.fullmatch(text):
+        return datetime.fromisoformat(f"{text[:-1]}+00:00")
+    import tomli
+
+    return tomli.loads(f"value = {text}")["value"]
+
+
+def _scalar(text: str) -> str | int | float:
+    return text[1:-1] if text[0] == '"' else _number(text)
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.lstrip("-").isdecimal() else float(text)

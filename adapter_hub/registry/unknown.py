@@ -1,0 +1,38 @@
+"""Keys of ``registry.toml`` that nothing reads: misspelt, or somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from adapter_hub.options import suggestion
+from adapter_hub.registry.tables import ADAPTER_KEYS, VERSION_KEYS
+
+_TOP_KEYS = ("schema", "bases", "adapters")
+_BASE_KEYS = ("source", "revision")
+
+Found = list[tuple[tuple[str, ...], str]]
+
+
+def unknown_keys(document: Mapping[str, Any]) -> Found:
+    """The path of each, and what is wrong in one line."""
+    found = _unknown((), document, _TOP_KEYS)
+    for name, base in document.get("bases", {}).items():
+        found += _unknown(("bases", name), base, _BASE_KEYS)
+    for name, adapter in document.get("adapters", {}).items():
+        found += _unknown(("adapters", name), adapter, ADAPTER_KEYS)
+        versions = adapter.get("versions", {})
+        for number, version in versions.items() if isinstance(versions, Mapping) else ():
+            if isinstance(version, Mapping):
+                path = ("adapters", name, "versions", number)
+                found += _unknown(path, version, VERSION_KEYS)
+    return found
+
+
+def _unknown(path: tuple[str, ...], table: Mapping[str, Any], known: Iterable[str]) -> Found:
+    where = f" of {'.'.join(path)}" if path else ""
+    return [
+        ((*path, key), f"key {key!r}{where} is not known{suggestion(key, known)}")
+        for key in table
+        if key not in known
+    ]

@@ -1,0 +1,333 @@
+"""Plugins: real distributions on a real path; whatever one of them does, the rest goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adapter_hub.errors import PluginError, UnknownNameError
+from adapter_hub.plugins import BUILT_IN, Catalog, load_catalog
+
+Install = Callable[..., None]
+HEAD = "from adapter_hub import hookimpl\n"
+GOOD = HEAD + (
+    "@hookimpl\n"
+    "def register_methods(register):\n"
+    "    register('made-up', lambda r=8: None, summary='a method', peft_type='MADE_UP')\n"
+    "@hookimpl\n"
+    "def register_datasets(register):\n"
+    "    register('numbers', lambda: iter('123'))\n"
+    "@hookimpl\n"
+    "def register_bases(register):\n"
+    "    register('small', lambda: None)\n"
+)
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Write a distribution with one plugin into a folder on ``sys.path``, and allow it."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    allowed: list[str] = []
+
+    def write(name: str, code: str | None, *, target: str = "") -> None:
+        module = f"fake_{name}"
+        if code is not None:
+            (site / f"{module}.py").write_text(code)
+        folder = site / f"dist_{name}-1.2.dist-info"
+        folder.mkdir()
+        metadata = f"Metadata-Version: 2.1\nName: dist-{name}\nVersion: 1.2\n"
+        (folder / "METADATA").write_text(metadata)
+        (folder / "entry_points.txt").write_text(f"[adapter_hub]\n{name} = {target or module}\n")
+        allowed.append(name)
+        monkeypatch.setenv("ADAPTER_HUB_PLUGINS", ",".join(allowed))
+
+    return write
+
+
+def loaded() -> Catalog:
+    catalog = load_catalog()
+    catalog.load_all()
+    return catalog
+
+
+def offered(catalog: Catalog) -> set[str]:
+    return {name for offers in catalog.offers.values() for name in offers}
+
+
+BUILT_INS = offered(load_catalog())
+
+
+def test_a_plugin_offers_all_three_kinds(install: Install) -> None:
+    install("good", GOOD)
+    catalog = loaded()
+    assert catalog.problems == []
+    assert offered(catalog) - BUILT_INS == {"made-up", "numbers", "small"}
+    (plugin,) = catalog.plugins
+    assert (plugin.name, plugin.distribution, plugin.version) == ("good", "dist-good", "1.2")
+    offer = catalog.find("method", "made-up")
+    assert (offer.summary, offer.peft_type, offer.plugin) == ("a method", "MADE_UP", "good")
+    assert list(catalog.find("dataset", "numbers").resolve()()) == ["1", "2", "3"]
+    assert catalog.find_method_of("MADE_UP") is offer
+    assert catalog.find_method_of("NEVER") is None
+
+
+BROKEN = {
+    "import error": ("import no_such_module_at_all\n", "ModuleNotFoundError"),
+    "syntax error": ("def broken(:\n", "SyntaxError"),
+    "raises": ("1 / 0\n", "ZeroDivisionError: division by zero"),
+    "exit": ("import sys; sys.exit(3)\n", "it called sys.exit(3)"),
+    "silent exit": ("raise SystemExit\n", "it called sys.exit(None)"),
+    "hook raises": (
+        HEAD + "@hookimpl\ndef register_methods(register): raise OSError('no\\ndisk')\n",
+        "OSError: no disk",
+    ),
+    "hook exits": (
+        HEAD + "@hookimpl\ndef register_bases(register): raise SystemExit('bye')\n",
+        "it called sys.exit('bye')",
+    ),
+    "raises after registering": (GOOD + "    register(1 / 0)\n", "ZeroDivisionError"),
+    "unknown argument": (
+        HEAD + "@hookimpl\ndef register_methods(register, extra): register('x', print)\n",
+        "extra",
+    ),
+    "misspelt hook": (
+        GOOD + "@hookimpl\ndef register_method(register): register('x', print)\n",
+        "register_method",
+    ),
+    "no hook": ("def register_methods(register): register('x', print)\n", "implements no hook"),
+    "empty": ("", "implements no hook"),
+    "twice the same": (
+        HEAD + "@hookimpl\ndef register_methods(register):\n"
+        "    register('x', print)\n    register('x', print)\n",
+        "method 'x' is already offered by dist-broken",
+    ),
+    "built in already": (
+        GOOD + "    register('own', print)\n"
+        "@hookimpl(specname='register_methods')\ndef more(register): register('lora', print)\n",
+        "method 'lora' is already built in",
+    ),
+    "not callable": (
+        HEAD + "@hookimpl\ndef register_methods(register): register('x', 3)\n",
+        "neither a callable nor",
+    ),
+    "text without a colon": (
+        HEAD + "@hookimpl\ndef register_methods(register): register('x', 'peft')\n",
+        "neither a callable nor",
+    ),
+    "unknown keyword": (
+        HEAD + "@hookimpl\ndef register_bases(register): register('x', print, colour=1)\n",
+        "colour",
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "reason"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_plugin_is_one_line_and_offers_nothing(
+    install: Install, code: str, reason: str
+) -> None:
+    install("broken", code)
+    install("good", GOOD.replace("made-up", "fine").replace("numbers", "n2").replace("small", "s2"))
+    catalog = loaded()
+    (problem,) = catalog.problems
+    assert (problem.plugin, problem.distribution) == ("broken", "dist-broken")
+    assert reason in problem.reason
+    assert "\n" not in problem.reason
+    assert offered(catalog) - BUILT_INS == {"fine", "n2", "s2"}
+    assert [each.name for each in catalog.plugins] == ["good"]
+
+
+def test_an_entry_point_that_leads_nowhere(install: Install) -> None:
+    install("gone", None, target="fake_gone")
+    install("attribute", GOOD, target="fake_attribute:no_such_thing")
+    reasons = {each.plugin: each.reason for each in loaded().problems}
+    assert "fake_gone" in reasons["gone"]
+    assert "no_such_thing" in reasons["attribute"]
+
+
+def test_a_plugin_may_be_an_object(install: Install) -> None:
+    code = (
+        "class Plugin:\n"
+        "    @hookimpl\n"
+        "    def register_bases(self, register): register('by-object', print)\n"
+        "plugin = Plugin()\n"
+    )
+    install("object", HEAD + code, target="fake_object:plugin")
+    assert "by-object" in offered(loaded())
+
+
+def test_a_name_of_another_plugin_is_taken(install: Install) -> None:
+    install("a", GOOD)
+    install("b", GOOD.replace("'small'", "'large'"))
+    catalog = loaded()
+    (problem,) = catalog.problems
+    assert problem.plugin == "b"
+    assert problem.reason == "method 'made-up' is already offered by dist-a"
+    assert "large" not in offered(catalog)
+
+
+def test_asking_for_what_a_broken_plugin_would_have_offered_says_so(install: Install) -> None:
+    install("broken", BROKEN["raises after registering"][0])
+    with pytest.raises(UnknownNameError) as caught:
+        load_catalog().find("method", "made-up")
+    assert "there is no method 'made-up'" in caught.value.message
+    assert "Plugin broken is broken: ZeroDivisionError" in caught.value.message
+
+
+def test_an_unknown_name_is_suggested(install: Install) -> None:
+    install("good", GOOD)
+    with pytest.raises(UnknownNameError, match="did you mean 'made-up'"):
+        load_catalog().find("method", "made-op")
+
+
+def test_what_is_built_in_never_loads_a_plugin(install: Install) -> None:
+    install("tripwire", "import sys; sys.exit('loaded')\n")
+    catalog = load_catalog()
+    assert catalog.find("method", "lora").distribution == BUILT_IN
+    assert catalog.find("dataset", "shakespeare").resolve()
+    assert catalog.find("base", "tiny").resolve()
+    assert catalog.find_method_of("LORA") is not None
+    assert not catalog.complete
+    assert "fake_tripwire" not in sys.modules
+
+
+def test_plugins_are_loaded_once(install: Install) -> None:
+    install("good", GOOD)
+    catalog = loaded()
+    catalog.load_all()
+    assert len(catalog.plugins) == 1
+    assert [each.name for each in catalog.all("method")] == ["lora", "made-up"]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "names"),
+    [
+        ("", []),
+        ("a", ["a"]),
+        (" b , nobody", ["b"]),
+        ("dist-a,b", ["a", "b"]),
+        ("A", []),
+    ],
+)
+def test_the_allow_list(
+    install: Install, monkeypatch: pytest.MonkeyPatch, allowed: str, names: list[str]
+) -> None:
+    for name in ("a", "b"):
+        install(
+            name, HEAD + f"@hookimpl\ndef register_bases(register): register('{name}', print)\n"
+        )
+    monkeypatch.setenv("ADAPTER_HUB_PLUGINS", allowed)
+    assert [each.name for each in loaded().plugins] == names
+
+
+def test_without_an_allow_list_everything_is_loaded(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install("good", GOOD)
+    monkeypatch.delenv("ADAPTER_HUB_PLUGINS")
+    assert "good" in {each.name for each in loaded().plugins}
+
+
+@pytest.mark.parametrize("kind", ["import error", "exit", "hook raises", "misspelt hook"])
+def test_strict_raises_with_the_cause(
+    install: Install, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    code, reason = BROKEN[kind]
+    install("broken", code)
+    monkeypatch.setenv("ADAPTER_HUB_STRICT_PLUGINS", "1")
+    with pytest.raises(PluginError) as caught:
+        loaded()
+    assert "plugin broken (dist-broken): " in caught.value.message
+    assert reason in caught.value.message
+    assert caught.value.__cause__ is not None
+    monkeypatch.setenv("ADAPTER_HUB_STRICT_PLUGINS", "0")
+    assert len(loaded().problems) == 1
+
+
+def test_a_factory_by_name_is_imported_when_it_is_used(install: Install) -> None:
+    site = Path(os.environ["PYTHONPATH"])
+    (site / "fake_heavy.py").write_text("class Box:\n    class Config: pass\nthree = 3\n")
+    (site / "fake_exits.py").write_text("import sys; sys.exit(5)\n")
+    install(
+        "lazy",
+        HEAD + "@hookimpl\ndef register_methods(register):\n"
+        "    register('good', 'fake_heavy:Box.Config')\n"
+        "    register('gone', 'fake_heavy:Nothing')\n"
+        "    register('absent', 'fake_absent:X')\n"
+        "    register('number', 'fake_heavy:three')\n"
+        "    register('exits', 'fake_exits:X')\n",
+    )
+    catalog = loaded()
+    assert catalog.problems == []
+    assert "fake_heavy" not in sys.modules
+    assert catalog.find("method", "good").resolve() is sys.modules["fake_heavy"].Box.Config
+    for name, words in [
+        ("gone", "AttributeError"),
+        ("absent", "ModuleNotFoundError"),
+        ("number", "fake_heavy:three is not callable"),
+        ("exits", r"sys.exit\(5\)"),
+    ]:
+        with pytest.raises(PluginError, match=f"method '{name}' of dist-lazy.*{words}"):
+            catalog.find("method", name).resolve()
+
+
+def test_what_a_plugin_prints_is_talk(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install(
+        "loud",
+        "print('imported')\n"
+        + GOOD.replace("    register('small'", "    print('called'); register('small'"),
+    )
+    loaded()
+    assert capsys.readouterr() == ("", "imported\ncalled\n")
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "adapter_hub", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_the_command_line_lists_them_and_lives_on(install: Install) -> None:
+    for index, (code, _) in enumerate(BROKEN.values()):
+        install(f"broken{index}", code)
+    install("good", "print('noise')\n" + GOOD)
+    done = command("plugins", "--json")
+    assert done.returncode == 0, done.stderr
+    lines: dict[str, Any] = {each["name"]: each for each in json.loads(done.stdout)}
+    good = lines.pop("good")
+    assert good["status"] == "ok"
+    assert good["offers"] == ["method made-up", "dataset numbers", "base small"]
+    reasons = [reason for _, reason in BROKEN.values()]
+    broken = {name: line for name, line in lines.items() if name.startswith("broken")}
+    assert len(broken) == len(reasons)
+    for index, reason in enumerate(reasons):
+        told = broken[f"broken{index}"]
+        assert reason.replace("dist-broken", f"dist-broken{index}") in told["status"]
+        assert (told["distribution"], told["offers"]) == (f"dist-broken{index}", [])
+    assert command("plugins", "--check").returncode == 1
+    assert "made-up" in command("methods").stdout
+
+
+def test_cold_commands_do_not_load_them(install: Install, tmp_path: Path) -> None:
+    install("tripwire", f"open({str(tmp_path / 'loaded')!r}, 'w')\n" + GOOD)
+    (tmp_path / "registry.toml").write_text("schema = 1\n[adapters.a]\n")
+    for arguments in (("list",), ("show", "a"), ("status",), ("--help",), ("methods", "lora")):
+        done = command("--registry", str(tmp_path), *arguments)
+        assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "loaded").exists()
+    assert command("methods").returncode == 0
+    assert (tmp_path / "loaded").exists()
