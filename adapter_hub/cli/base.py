@@ -36,6 +36,7 @@ def add(context: Context, name: str, source: str, revision: str | None) -> None:
     parsed = parse_source(source)
     if revision and parsed.kind != "hf":
         raise UsageError(f"--revision goes with hf: sources; {source} is pinned by its content.")
+    registry.refuse_twin(name, "base")
     if name in registry.base_names():
         raise ConflictError(
             f"there is already base {name!r}; nothing was changed.",
@@ -55,7 +56,6 @@ def add(context: Context, name: str, source: str, revision: str | None) -> None:
 def list_bases(context: Context, as_json: bool) -> None:
     """List the base models and how many adapters sit on each."""
     registry = context.open_registry()
-    users = [adapter.recipe.base for adapter in registry.adapters()]
     bases = [registry.base(name) for name in registry.base_names()]
     if as_json:
         print_json(
@@ -64,7 +64,7 @@ def list_bases(context: Context, as_json: bool) -> None:
                     "name": base.name,
                     "source": str(base.source),
                     "revision": base.revision,
-                    "adapters": users.count(base.name),
+                    "adapters": len(registry.users(base.name)),
                 }
                 for base in bases
             ]
@@ -73,7 +73,7 @@ def list_bases(context: Context, as_json: bool) -> None:
     print_table(
         ("name", "source", "revision", "adapters"),
         [
-            (base.name, base.source, (base.revision or "")[:19], users.count(base.name))
+            (base.name, base.source, (base.revision or "")[:19], len(registry.users(base.name)))
             for base in bases
         ],
     )
@@ -87,12 +87,11 @@ def show(context: Context, name: str, as_json: bool) -> None:
     """Show base NAME: where it comes from, and who uses it."""
     registry = context.open_registry()
     base = registry.base(name)
-    users = [adapter.name for adapter in registry.adapters() if adapter.recipe.base == name]
     fields = {
         "name": base.name,
         "source": str(base.source),
         "revision": base.revision,
-        "adapters": users,
+        "adapters": registry.users(name),
     }
     if as_json:
         print_json(fields)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,11 +19,14 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True)
 class Context:
-    registry_path: Path | None
-    quiet: bool
-    verbose: bool
+    """``registry_path`` as given by ``--registry``; ``quiet`` and ``verbose`` as -q and -v."""
+
+    # Not a dataclass: making one takes longer than the rest of this module.
+    def __init__(self, registry_path: Path | None, quiet: bool, verbose: bool) -> None:
+        self.registry_path = registry_path
+        self.quiet = quiet
+        self.verbose = verbose
 
     def open_registry(self) -> Registry:
         """Raises RegistryNotFoundError, RegistryError."""
@@ -44,6 +45,11 @@ class Context:
                 raise
             return None
 
+    def warn_of_unknown_keys(self, registry: Registry) -> None:
+        """A misspelt key would otherwise be a setting that quietly has no effect."""
+        for each in registry.unknown_keys():
+            self.say(f"{click.style('Warning:', fg='yellow')} {each}")
+
     def say(self, text: str) -> None:
         """Talk, on stderr."""
         if not self.quiet:
@@ -58,6 +64,7 @@ class Context:
             "TRANSFORMERS_VERBOSITY": "error",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "TOKENIZERS_PARALLELISM": "false",
+            "HF_HUB_VERBOSITY": "error",
         }.items():
             os.environ.setdefault(name, value)
         if self.quiet or not sys.stderr.isatty():
@@ -82,7 +89,7 @@ def pass_context(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _set_flag(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     if wanted and parameter.name:
-        ctx.obj = replace(ctx.obj, **{parameter.name: True})
+        setattr(ctx.obj, parameter.name, True)
 
 
 def json_option(what: str) -> Callable[[F], F]:
@@ -92,30 +99,29 @@ def json_option(what: str) -> Callable[[F], F]:
 
 def print_json(data: Any) -> None:
     """One JSON document on stdout."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=_plain))
+    import json
+
+    click.echo(json.dumps(_finite(data), indent=2, ensure_ascii=False, default=_plain))
 
 
 def print_json_line(data: Any) -> None:
     """One line of a JSON-lines stream on stdout."""
-    click.echo(json.dumps(data, ensure_ascii=False, default=_plain))
+    import json
+
+    click.echo(json.dumps(_finite(data), ensure_ascii=False, default=_plain))
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Rows in columns, numbers on the right."""
     cells = [["" if cell is None else _cell(cell) for cell in row] for row in rows]
-    numeric = [
-        bool(cells) and all(_is_number(row[column]) for row in cells if row[column])
-        for column in range(len(headings))
-    ]
-    widths = [
-        max(len(row[column]) for row in [list(headings), *cells]) for column in range(len(headings))
-    ]
-    for index, row in enumerate([list(headings), *cells]):
-        line = "  ".join(
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric, strict=True)
-        ).rstrip()
-        click.echo(click.style(line, bold=True) if index == 0 else line)
+    formats = []
+    for heading, *column in zip(headings, *cells, strict=True):
+        numeric = bool(column) and all(map(_is_number, filter(None, column)))
+        formats.append(f"{{:{'>' if numeric else '<'}{max(map(len, [heading, *column]))}}}")
+    template = "  ".join(formats)
+    first, *lines = [template.format(*row).rstrip() for row in [headings, *cells]]
+    # One write: each click.echo looks at the terminal and flushes.
+    click.echo("\n".join([click.style(first, bold=True), *lines]))
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
@@ -127,6 +133,8 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
 
 
 def _cell(value: object) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M")
     if isinstance(value, float):
@@ -144,6 +152,17 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: null."""
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
 
 
 def _plain(value: object) -> Any:

@@ -10,7 +10,7 @@ import click
 from adapter_hub.cli.context import Context, json_option, pass_context, print_json
 
 
-@click.group("data")
+@click.group("data", epilog="Example: adapter-hub data preview train.jsonl --base tiny")
 def command() -> None:
     """Look at training data as the model will see it."""
 

@@ -30,6 +30,8 @@ def command(context: Context, directory: Path) -> None:
     """See the whole story in about a minute: a registry, a training run, before and after."""
     _step(context, "A registry in a folder of its own:", ("init", str(directory)))
     os.chdir(directory)
+    # Whatever registry the user's environment names: this story has its own.
+    os.environ["ADAPTER_HUB_REGISTRY"] = str(Path.cwd())
     context.say(f"\n$ cd {shlex.quote(str(directory))}")
     for caption, arguments in STORY:
         _step(context, caption, arguments)
@@ -40,11 +42,13 @@ def command(context: Context, directory: Path) -> None:
 
 
 def _step(context: Context, caption: str, arguments: tuple[str, ...]) -> None:
-    """Show a command as a user would type it, then run it in this process."""
+    """Show a command as a user would type it, run it in this process, and stop where it fails."""
     from adapter_hub.cli.main import group
 
     if caption:
         context.say(click.style(f"\n{caption}", bold=True))
     context.say(click.style(f"$ adapter-hub {shlex.join(arguments)}", fg="cyan"))
     flags = ["-q"] * context.quiet + ["-v"] * context.verbose
-    group.main([*flags, *arguments], prog_name="adapter-hub", standalone_mode=False)
+    code = group.main([*flags, *arguments], prog_name="adapter-hub", standalone_mode=False)
+    if code:
+        raise click.exceptions.Exit(code)

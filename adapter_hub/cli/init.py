@@ -33,7 +33,7 @@ training = { learning_rate = 2e-3, steps = 120, max_length = 256 }
 @pass_context
 def command(context: Context, directory: Path) -> None:
     """Write a commented registry.toml into DIRECTORY (default: here)."""
-    from adapter_hub.registry.store import create_registry, ignore_in_git
+    from adapter_hub.registry.files import create_registry, ignore_in_git
 
     path = create_registry(directory, TEMPLATE)
     ignore_in_git(directory)

@@ -31,18 +31,21 @@ def command(
     as_json: bool,
 ) -> None:
     """List the adapters with their newest versions."""
-    from adapter_hub.registry.find import find_adapters, summary
+    from adapter_hub.registry.find import find_adapters
 
     registry = context.open_registry()
-    found = find_adapters(
+    if base is not None:
+        registry.base(base)
+    summaries = find_adapters(
         registry, base=base, method=method, tags=tags, conditions=conditions, sort=sort
     )
-    summaries = [summary(adapter) for adapter in found]
     if as_json:
         print_json(summaries)
         return
     if not summaries:
-        context.say("no adapters; next: adapter-hub train NAME --base BASE --data DATA")
+        count = len(registry.adapter_names())
+        none = "no adapters; next: adapter-hub train NAME --base BASE --data DATA"
+        context.say(f"none of the {count} adapters fits" if count else none)
         return
     print_table(
         ("name", "base", "method", "version", "eval_loss", "tags", "created"),

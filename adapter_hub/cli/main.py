@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -12,7 +14,6 @@ import click
 
 from adapter_hub.cli.context import Context
 from adapter_hub.errors import AdapterHubError
-from adapter_hub.options import suggestion
 
 SECTIONS = {
     "Start": ("demo", "init", "base"),
@@ -42,6 +43,8 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
+            from adapter_hub.options import suggestion
+
             close = suggestion(args[0], self.list_commands(ctx))
             raise click.UsageError(f"there is no command {args[0]!r}{close}.", ctx)
         return super().resolve_command(ctx, args)
@@ -62,11 +65,15 @@ class Group(click.Group):
         except KeyboardInterrupt as error:
             _fail("interrupted; the registry is as it was.", None, 130, error)
         except BrokenPipeError:
-            # The reader of our output has gone; Python would complain again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _discard_output()  # its reader has gone
             ctx.exit(1)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except OSError as error:
+            if error.filename is None:
+                _discard_output()
+            where = error.filename or "the output"
+            _fail(f"{where} cannot be read or written: {error.strerror or error}.", None, 1, error)
         except Exception as error:
             _fail(
                 f"something went wrong that should not have: {type(error).__name__}: {error}",
@@ -79,11 +86,18 @@ class Group(click.Group):
 def _fail(message: str, hint: str | None, code: int, error: BaseException) -> None:
     if os.environ.get("ADAPTER_HUB_DEBUG") == "1":
         raise error
-    sys.stdout.flush()
+    with contextlib.suppress(AttributeError, OSError):
+        sys.stdout.flush()  # it may be closed, or full
     click.echo(click.style("Error: ", fg="red") + message, err=True)
     if hint:
         click.echo(f"  {hint}", err=True)
     raise click.exceptions.Exit(code)
+
+
+def _discard_output() -> None:
+    """What cannot be written would be tried again at exit, with a complaint of Python's."""
+    with contextlib.suppress(AttributeError, OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -123,8 +137,16 @@ def group(ctx: click.Context, registry: Path | None, quiet: bool, verbose: bool)
 
 
 def main() -> None:
-    """The console script."""
-    group(prog_name="adapter-hub")
+    """The command line. A page of help meets a full disk out here."""
+    try:
+        group(prog_name="adapter-hub")
+    except OSError as error:
+        _discard_output()
+        click.echo(f"Error: the output cannot be written: {error.strerror or error}.", err=True)
+        sys.exit(1)
+    finally:
+        # The process ends: Python need not search all that is left for cycles to break.
+        gc.freeze()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import click
 
 from adapter_hub.cli.context import Context, json_option, pass_context, print_json, print_table
@@ -9,7 +11,7 @@ from adapter_hub.cli.context import Context, json_option, pass_context, print_js
 
 @click.command("methods", epilog="Example: adapter-hub methods lora")
 @click.argument("name", required=False)
-@json_option("an array, or an object for one method")
+@json_option("the methods, or the options of one,")
 @pass_context
 def command(context: Context, name: str | None, as_json: bool) -> None:
     """List the adapter methods, or the options of one."""
@@ -54,6 +56,9 @@ def command(context: Context, name: str | None, as_json: bool) -> None:
             }
         )
         return
+    from adapter_hub.registry.splice import format_value
+
+    width = min(96, shutil.get_terminal_size().columns)
     click.echo(f"{offer.name}: {offer.summary} ({offer.distribution})\n")
     for each in options:
         default = (
@@ -61,14 +66,14 @@ def command(context: Context, name: str | None, as_json: bool) -> None:
             if each.required
             else ""
             if each.default is None
-            else f"default {each.default!r}"
+            else f"default {format_value(_jsonable(each.default))}"
         )
         head = f"{click.style(each.name, bold=True)}  {each.type_name}"
         click.echo(f"{head}  {default}".rstrip())
         if each.help:
             click.echo(
                 click.wrap_text(
-                    each.help, width=96, initial_indent="    ", subsequent_indent="    "
+                    each.help, width=width, initial_indent="    ", subsequent_indent="    "
                 )
             )
     context.say(f"\nset them with -o: adapter-hub train NAME --method {offer.name} -o KEY=VALUE")

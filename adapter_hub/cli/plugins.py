@@ -12,12 +12,29 @@ from adapter_hub.cli.context import Context, json_option, pass_context, print_js
 @json_option("an array")
 @pass_context
 def command(context: Context, check: bool, as_json: bool) -> None:
-    """List the installed plugins, what each offers, and which are broken."""
-    from adapter_hub.plugins import load_catalog
+    """List what is built in and each plugin's offers, and say which plugins are broken."""
+    from importlib.metadata import version
+
+    from adapter_hub.plugins import BUILT_IN, KINDS, load_catalog
 
     catalog = load_catalog()
     catalog.load_all()
+    built_in = [
+        f"{offer.kind} {offer.name}"
+        for kind in KINDS
+        for offer in catalog.all(kind)
+        if offer.distribution == BUILT_IN
+    ]
     lines = [
+        {
+            "name": BUILT_IN,
+            "distribution": "adapter-hub",
+            "version": version("adapter-hub"),
+            "status": "ok",
+            "offers": built_in,
+        }
+    ]
+    lines += [
         {
             "name": each.name,
             "distribution": each.distribution,
@@ -26,7 +43,8 @@ def command(context: Context, check: bool, as_json: bool) -> None:
             "offers": [f"{offer.kind} {offer.name}" for offer in each.offers],
         }
         for each in catalog.plugins
-    ] + [
+    ]
+    lines += [
         {
             "name": each.plugin,
             "distribution": each.distribution,
@@ -38,12 +56,8 @@ def command(context: Context, check: bool, as_json: bool) -> None:
     ]
     if as_json:
         print_json(lines)
-    elif lines:
+    else:
         headings = ("name", "distribution", "version", "offers", "status")
         print_table(headings, [[line[heading] for heading in headings] for line in lines])
-    else:
-        context.say(
-            "no plugins are installed; what is built in: adapter-hub methods, adapter-hub datasets"
-        )
     if check and catalog.problems:
         raise click.exceptions.Exit(1)

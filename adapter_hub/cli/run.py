@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from adapter_hub.cli.context import Context, json_option, pass_context, print_json, print_json_line
+
+if TYPE_CHECKING:
+    from adapter_hub.generation.generate import Prompt
 
 
 @click.command(
@@ -30,7 +35,11 @@ from adapter_hub.cli.context import Context, json_option, pass_context, print_js
     "--top-k", type=int, default=0, show_default=True, help="Draw from so many tokens; 0: no limit."
 )
 @click.option("--greedy", is_flag=True, help="Always the likeliest token.")
-@click.option("--seed", type=int, help="Repeat a drawn answer.")
+@click.option(
+    "--seed",
+    type=int,
+    help="Repeat drawn answers: it is set once, before the first prompt.",
+)
 @click.option("--stop", "stops", multiple=True, help="End at this text; repeatable.")
 @click.option("--system", help="The system message, for chat.")
 @click.option(
@@ -43,6 +52,12 @@ from adapter_hub.cli.context import Context, json_option, pass_context, print_js
     "--prompts",
     type=click.Path(path_type=Path),
     help="A file of prompts; answers come as JSON lines.",
+)
+@click.option(
+    "--column-map",
+    multiple=True,
+    metavar="COLUMN=NAME",
+    help="Of --prompts: read COLUMN as NAME; repeatable. Else as in training.",
 )
 @click.option(
     "--batch-size",
@@ -73,6 +88,7 @@ def command(
     system: str | None,
     chat: bool | None,
     prompts: Path | None,
+    column_map: tuple[str, ...],
     batch_size: int,
     dtype: str,
     as_json: bool,
@@ -87,8 +103,11 @@ def command(
     from adapter_hub.generation.generate import (
         as_json as to_json,
     )
-    from adapter_hub.generation.prompts import read_prompts
+    from adapter_hub.generation.prompts import read_prompts, recorded_columns
+    from adapter_hub.loading.early import find_folder
+    from adapter_hub.loading.folders import read_record
     from adapter_hub.model import parse_reference
+    from adapter_hub.options import parse_assignment
 
     sampling = Sampling(
         max_new_tokens=max_new_tokens,
@@ -101,15 +120,27 @@ def command(
     parsed = parse_reference(reference)
     if prompt is not None and prompts is not None:
         raise UsageError("PROMPT and --prompts exclude each other.")
-    registry = context.registry_if_any()
-    if registry and parsed.kind == "name":
-        registry.resolve(parsed)
-    batch = read_prompts(prompts) if prompts else None
-    if batch is None and prompt is None:
-        prompt = sys.stdin.read().removesuffix("\n")
+    if column_map and prompts is None:
+        raise UsageError("--column-map is for the rows of --prompts.")
+    columns = {key: str(value) for key, value in map(parse_assignment, column_map)}
+    needs_registry = parsed.kind in ("name", "base")
+    registry = context.open_registry() if needs_registry else context.registry_if_any()
+    folder = find_folder(parsed, registry)
+
+    def read(record: Mapping[str, Any]) -> list[Prompt] | None:
+        if prompts is None:
+            return None
+        return read_prompts(prompts, columns, recorded_columns(record), raw=chat is False)
+
+    # The record of an adapter on the Hub is not here yet.
+    batch = None if parsed.kind == "hf" else read(read_record(folder) if folder else {})
+    if prompts is None and prompt is None:
+        prompt = _standard_input(context)
     context.hush_libraries()
     style = None if chat is None else "chat" if chat else "plain"
     generator = open_generator(parsed, registry=registry, style=style, dtype=dtype)  # type: ignore[arg-type]
+    if parsed.kind == "hf":
+        batch = read(generator.opened.record)
     if batch is not None:
         for each in in_batches(generator, batch, sampling, batch_size, system=system):
             print_json_line(to_json(each))
@@ -121,3 +152,19 @@ def command(
         print_json(to_json(answer))
     else:
         click.echo()
+
+
+def _standard_input(context: Context) -> str:
+    """The prompt from standard input. Raises UsageError, DataError."""
+    from adapter_hub.errors import DataError, UsageError
+
+    if sys.stdin is None or sys.stdin.closed:
+        raise UsageError(
+            "there is no PROMPT, and standard input is closed.", hint='adapter-hub run REF "…"'
+        )
+    if sys.stdin.isatty():
+        context.say("type the prompt, end with Ctrl-D")
+    try:
+        return sys.stdin.read().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"standard input is not UTF-8 text ({error.reason}).") from None

@@ -45,6 +45,8 @@ def command(context: Context, reference: str, as_json: bool) -> None:
     if found["version"] is None:
         context.say(f"never trained; next: adapter-hub train {found['name']}")
         return
+    data = provenance.get("data")
+    data = data if isinstance(data, dict) else {}
     click.echo()
     print_fields(
         [
@@ -53,8 +55,8 @@ def command(context: Context, reference: str, as_json: bool) -> None:
             ("folder", found["path"]),
             ("digest", found["digest"]),
             ("metrics", found["metrics"]),
-            ("trained on", provenance.get("data", {}).get("fingerprint")),
-            ("rows", provenance.get("data", {}).get("rows")),
+            ("trained on", data.get("fingerprint")),
+            ("rows", data.get("rows")),
             ("steps", provenance.get("steps")),
             ("seed", provenance.get("seed")),
             ("parameters", provenance.get("trainable_parameters")),

@@ -12,11 +12,13 @@ from adapter_hub.cli.context import Context, json_option, pass_context, print_js
 @json_option("an array")
 @pass_context
 def command(context: Context, names: tuple[str, ...], as_json: bool) -> None:
-    """Say which adapters are current, stale (and why), or never trained."""
+    """Say which adapters are current, stale (and why), modified on disk, or never trained."""
     from adapter_hub.training.status import adapter_status
 
     registry = context.open_registry()
-    adapters = [registry.adapter(name) for name in names] if names else list(registry.adapters())
+    context.warn_of_unknown_keys(registry)
+    chosen = dict.fromkeys(names or registry.adapter_names())
+    adapters = [registry.adapter(name) for name in chosen]
     states = [adapter_status(registry, adapter) for adapter in adapters]
     if as_json:
         print_json(states)

@@ -102,6 +102,7 @@ def command(
             f"--resume and {'--restart' if restart else '--dry-run'} exclude each other."
         )
     registry = context.open_registry()
+    context.warn_of_unknown_keys(registry)
     changes = Changes(
         base=base,
         method=method,

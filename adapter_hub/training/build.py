@@ -42,7 +42,7 @@ def count_parameters(
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(model_config)
+        model = AutoModelForCausalLM.from_config(model_config, trust_remote_code=False)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

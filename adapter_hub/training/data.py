@@ -112,7 +112,7 @@ def encode_data(
     ``encoder`` is given already. Raises DataError for a bad row (unless ``skip_bad``), for rows
     of mixed styles, and when nothing is left; TrainingError when the file cannot be written.
     """
-    work = _Encoding(encoder, make_encoder, column_map)
+    work = Encoding(encoder, make_encoder, column_map)
     try:
         skipped, first_skipped = _write(work.run(rows), skip_bad, path)
     except OSError as error:
@@ -193,8 +193,11 @@ def encode_row(row: TrainingRow, encoder: Encoder) -> list[Example]:
     return encoder.encode(row)
 
 
-class _Encoding:
-    """One pass over the rows: counts, fingerprints and encodes them."""
+class Encoding:
+    """One pass over the rows: counts, fingerprints and encodes them.
+
+    ``encoder`` is what the rows go through, None until the first good one told their style.
+    """
 
     def __init__(
         self, encoder: Encoder | None, make_encoder: Any, column_map: Mapping[str, str]

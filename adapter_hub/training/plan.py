@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adapter_hub.datasets.files import is_data_file
-from adapter_hub.errors import DataError, UsageError
+from adapter_hub.datasets.files import check_file, is_data_file
+from adapter_hub.errors import DataError, UnknownNameError, UsageError
 from adapter_hub.model import Base, Recipe, TrainingSettings, check_name
-from adapter_hub.options import check_options, options_of
+from adapter_hub.options import check_options, options_of, suggestion
 from adapter_hub.plugins import BUILT_IN, Catalog, Offer
 from adapter_hub.registry.store import Registry, require_base
 
@@ -55,6 +55,12 @@ def make_plan(registry: Registry, name: str, changes: Changes, catalog: Catalog)
     """Settle what ``train NAME`` does. Raises UsageError, OptionError, UnknownNameError, DataError."""
     before = current_recipe(registry, name)
     recipe = change_recipe(before, changes)
+    if not (recipe.base or registry.has_adapter(name)):
+        close = suggestion(name, registry.adapter_names())
+        raise UnknownNameError(
+            f"registry.toml has no adapter {name!r}{close}.",
+            hint=f"for a new one: adapter-hub train {name} --base BASE --data DATA",
+        )
     base = registry.base(require_base(recipe.base, name))
     data = recipe.data
     if not data:
@@ -73,10 +79,11 @@ def make_plan(registry: Registry, name: str, changes: Changes, catalog: Catalog)
 
 
 def current_recipe(registry: Registry, name: str) -> Recipe:
-    """The recipe in the registry, or an empty one for a new name. Raises UsageError, RegistryError."""
+    """The recipe in the registry, or an empty one for a new name. Raises UsageError, ConflictError, RegistryError."""
     if registry.has_adapter(name):
         return registry.adapter(name).recipe
     check_name(name, "an adapter")
+    registry.refuse_twin(name, "adapter")
     return Recipe()
 
 
@@ -124,12 +131,12 @@ def check_data(data: str, root: Path, catalog: Catalog) -> list[Offer]:
         return []
     if not is_data_file(data):
         return [catalog.find("dataset", data)]
-    if not (root / data).is_file():
-        owner_and_name = re.fullmatch(r"[\w.-]+/[\w.-]+", data)
-        raise DataError(
-            f"there is no data file {root / data}.",
-            hint=f"a dataset on the Hub is written hf:{data}" if owner_and_name else None,
-        )
+    try:
+        check_file(root / data)
+    except DataError as error:
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", data):
+            error.hint = f"a dataset on the Hub is written hf:{data}"
+        raise
     return []
 
 

@@ -7,15 +7,15 @@ import statistics
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from adapter_hub.datasets.files import BadRow, SourceRow
+from adapter_hub.datasets.files import BadRow
 from adapter_hub.errors import DataError
 from adapter_hub.loading.bases import base_folder, context_length, load_config, load_tokenizer
 from adapter_hub.model import Base
 from adapter_hub.plugins import Catalog
 from adapter_hub.prompts.encode import Encoder, Example
-from adapter_hub.prompts.rows import RowError, read_row, style_of
+from adapter_hub.prompts.rows import TrainingRow, style_of
 from adapter_hub.registry.store import Registry
-from adapter_hub.training.data import encode_row, open_rows
+from adapter_hub.training.data import Encoding, open_rows
 
 SHOWN_BAD_ROWS = 5
 
@@ -34,38 +34,37 @@ def preview_data(
     folder = base_folder(base, catalog, registry.folder)
     tokenizer = load_tokenizer(folder)
     max_length = min(max_length, context_length(load_config(folder)) or max_length)
-    encoder: Encoder | None = None
+
+    def make_encoder(row: TrainingRow) -> Encoder:
+        style = style_of(row, bool(tokenizer.chat_template))
+        return Encoder(tokenizer, style, max_length, train_on)
+
+    work = Encoding(None, make_encoder, column_map)
     first: list[dict[str, Any]] = []
-    bad: list[BadRow] = []
+    bad_rows: list[BadRow] = []
     lengths: list[int] = []
-    rows = truncated = loss_tokens = 0
-    for source in open_rows(data, registry.folder, catalog):
-        rows += 1
-        try:
-            if isinstance(source, BadRow):
-                raise RowError(source.reason)
-            row = read_row(source.row, column_map)
-            style = style_of(row, bool(tokenizer.chat_template))
-            fitting = encoder or Encoder(tokenizer, style, max_length, train_on)
-            examples = encode_row(row, fitting)
-            encoder = fitting
-        except RowError as error:
-            bad.append(BadRow(source.where, str(error)))
+    bad = truncated = loss_tokens = 0
+    for each in work.run(open_rows(data, registry.folder, catalog)):
+        if isinstance(each, BadRow):
+            bad += 1
+            if len(bad_rows) < SHOWN_BAD_ROWS:
+                bad_rows.append(each)
             continue
+        example = Example(each["input_ids"], each["loss"], each["full_length"])
         if len(first) < shown:
-            first += [_shown(tokenizer, source, example) for example in examples]
-        lengths += [len(example.input_ids) for example in examples]
-        truncated += sum(example.full_length > max_length for example in examples)
-        loss_tokens += sum(example.loss_tokens for example in examples)
-    if encoder is None:
-        reason = f" ({bad[0].where}: {bad[0].reason})" if bad else ""
+            first.append(_shown(tokenizer, each["where"], example))
+        lengths.append(len(example.input_ids))
+        truncated += example.full_length > max_length
+        loss_tokens += example.loss_tokens
+    if work.encoder is None:
+        reason = f" ({bad_rows[0].where}: {bad_rows[0].reason})" if bad_rows else ""
         raise DataError(f"{data} has no usable row{reason}.")
     return {
         "data": data,
         "base": base.name,
-        "style": encoder.style,
+        "style": work.encoder.style,
         "max_length": max_length,
-        "rows": rows,
+        "rows": work.rows,
         "examples": len(lengths),
         "tokens": sum(lengths),
         "loss_tokens": loss_tokens,
@@ -75,13 +74,13 @@ def preview_data(
             "max": max(lengths),
         },
         "truncated": truncated,
-        "bad": len(bad),
-        "bad_rows": [{"where": each.where, "reason": each.reason} for each in bad[:SHOWN_BAD_ROWS]],
-        "first": first[:shown],
+        "bad": bad,
+        "bad_rows": [{"where": each.where, "reason": each.reason} for each in bad_rows],
+        "first": first,
     }
 
 
-def _shown(tokenizer: Any, source: SourceRow, example: Example) -> dict[str, Any]:
+def _shown(tokenizer: Any, where: str, example: Example) -> dict[str, Any]:
     """One example: its counts, its ids, and its text in pieces with and without loss."""
     pairs = list(zip(example.input_ids, example.loss, strict=True))
     pieces = [
@@ -92,7 +91,7 @@ def _shown(tokenizer: Any, source: SourceRow, example: Example) -> dict[str, Any
         for loss, group in itertools.groupby(pairs, key=lambda pair: pair[1])
     ]
     return {
-        "where": source.where,
+        "where": where,
         "tokens": len(example.input_ids),
         "loss_tokens": example.loss_tokens,
         "full_length": example.full_length,

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from adapter_hub.errors import RegistryError
-from adapter_hub.loading.adapters import CONFIG, RECORD
+from adapter_hub.loading.folders import CONFIG, RECORD, RECORD_FORMAT
 from adapter_hub.model import Base, Version
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import file_digests, publish_version, staging_folder
 from adapter_hub.training.plan import Plan
 
-RECORD_FORMAT = 1
 _PACKAGES = (
     "adapter-hub",
     "torch",

@@ -6,11 +6,12 @@ from typing import Any
 
 from adapter_hub.model import Adapter
 from adapter_hub.registry.store import Registry
+from adapter_hub.registry.versions import damage
 from adapter_hub.training.plan import recipe_digest
 
 
 def adapter_status(registry: Registry, adapter: Adapter) -> dict[str, Any]:
-    """One object of ``status --json``: ``state`` is current, stale, missing, or never trained."""
+    """One object of ``status --json``: ``state`` is current, stale, modified, or never trained."""
     newest = adapter.newest
     state, why = _state(registry, adapter)
     return {
@@ -25,10 +26,9 @@ def _state(registry: Registry, adapter: Adapter) -> tuple[str, str]:
     newest, recipe = adapter.newest, adapter.recipe
     if newest is None:
         return "never trained", ""
-    folder = registry.version_folder(adapter.name, newest.number)
-    missing = [name for name in newest.files if not (folder / name).is_file()]
-    if missing:
-        return "missing", f"{missing[0]} of version {newest.number} is not on disk"
+    damaged = damage(registry.version_folder(adapter.name, newest.number), newest)
+    if damaged:
+        return "modified", f"version {newest.number}: {'; '.join(damaged)}"
     if newest.recipe is None:
         return "current", "imported; it has no recipe"
     if recipe.base not in registry.base_names():

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -262,6 +263,8 @@ def _workspace(registry: Registry, name: str) -> Iterator[Path]:
 
     folder = registry.folder / "adapters" / ".runs" / name
     lock = FileLock(folder / "lock", blocking=False)
+    if not os.access(registry.folder, os.W_OK):
+        raise RegistryError(f"{registry.folder} cannot be written, so nothing could be registered.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not process_index():

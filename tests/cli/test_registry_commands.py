@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,19 @@ def test_show(hub: Hub, two: Path) -> None:
 
 def test_status(hub: Hub, two: Path) -> None:
     states = {each["name"]: each["state"] for each in hub("status", "--json").json}
-    assert states == {"alpha": "missing", "beta": "never trained"}
+    assert states == {"alpha": "modified", "beta": "never trained"}
+
+
+def test_a_misspelt_key_is_pointed_out(hub: Hub, two: Path) -> None:
+    with (two / "registry.toml").open("a") as file:
+        file.write(
+            '\n[adapters.gamma]\nbase = "llama"\ndata = "rows.jsonl"\ntraning = { steps = 3 }\n'
+        )
+    for command in (["status"], ["train", "gamma", "--dry-run"]):
+        result = hub(*command)
+        assert result.code == 0
+        assert "traning" in result.err
+        assert "did you mean 'training'" in result.err
 
 
 def test_rename_keeps_the_comment_and_moves_the_files(hub: Hub, two: Path) -> None:
@@ -171,3 +184,64 @@ def test_import_remembers_nothing_of_a_missing_folder(hub: Hub, project: Path) -
     assert result.code == 2
     assert "no folder nowhere" in result.err
     assert (project / "registry.toml").read_bytes() == before
+
+
+BAD = "\n[adapters.bad]\nbase = 3\ntraining = { epoch = 1 }\naliases = { prod = 7 }\n"
+
+
+def test_base_commands_whatever_is_wrong_with_an_adapter(hub: Hub, two: Path) -> None:
+    with (two / "registry.toml").open("a") as file:
+        file.write(BAD)
+    users = {each["name"]: each["adapters"] for each in hub("base", "list", "--json").json}
+    assert (users["llama"], users["gpt2"], users["other"]) == (1, 1, 0)
+    assert hub("base", "show", "llama", "--json").json["adapters"] == ["alpha"]
+    assert hub("base", "remove", "other").code == 0
+
+
+def test_no_hint_leads_to_a_loss(hub: Hub, two: Path, bases: dict[str, Path]) -> None:
+    used = hub("base", "remove", "llama")
+    assert "adapter-hub list --base llama" in used.err
+    twin = hub("base", "add", "LLAMA", f"path:{bases['llama']}")
+    assert twin.code == 4
+    assert "adapter-hub base show llama" in twin.err
+    taken = hub("rename", "alpha", "Beta")
+    assert taken.code == 4
+    assert "adapter-hub show beta" in taken.err
+    assert "remove" not in twin.err + taken.err
+
+
+def test_rename_to_what_is_no_name_touches_nothing(hub: Hub, two: Path) -> None:
+    outside = two.parent / "outside_empty"
+    outside.mkdir(exist_ok=True)
+    before = (two / "registry.toml").read_bytes()
+    assert hub("rename", "alpha", "../../outside_empty").code == 2
+    assert outside.is_dir()
+    assert (two / "registry.toml").read_bytes() == before
+
+
+@pytest.mark.parametrize("reference", ["alpha", "beta"])
+@pytest.mark.parametrize("stdin", [None, "closed", "a pipe"])
+def test_remove_asks_or_needs_yes(
+    hub: Hub, two: Path, monkeypatch: pytest.MonkeyPatch, reference: str, stdin: str | None
+) -> None:
+    pipe = io.StringIO("y\n")
+    if stdin == "closed":
+        pipe.close()
+    monkeypatch.setattr("sys.stdin", pipe if stdin else None)
+    before = (two / "registry.toml").read_bytes()
+    result = hub("remove", reference)
+    assert result.code == 2
+    assert "nothing was removed" in result.err
+    assert f"adapter-hub remove {reference} --yes" in result.err
+    assert (two / "registry.toml").read_bytes() == before
+
+
+def test_init_beside_a_gitignore_in_latin_1(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".gitignore").write_bytes(b"# caf\xe9\r\n")
+    assert hub("init").code == 0
+    assert (tmp_path / ".gitignore").read_bytes() == (
+        b"# caf\xe9\r\nadapters/\r\n.registry.toml.lock\r\n"
+    )

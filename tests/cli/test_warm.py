@@ -25,5 +25,7 @@ def test_datasets(hub: Hub) -> None:
 
 
 def test_plugins(hub: Hub) -> None:
-    assert hub("plugins", "--json").json == []
+    (line,) = hub("plugins", "--json").json
+    assert line["status"] == "ok"
+    assert line["offers"] == ["method lora", "dataset shakespeare", "base tiny"]
     assert hub("plugins", "--check").code == 0

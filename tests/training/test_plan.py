@@ -92,7 +92,7 @@ def test_what_cannot_be_done_is_refused(
 
 
 def test_a_recipe_must_say_what_and_on_what(project: Path) -> None:
-    with pytest.raises(UsageError, match="the recipe of 'fresh' names no base"):
+    with pytest.raises(UnknownNameError, match=r"registry\.toml has no adapter 'fresh'"):
         plan(project, "fresh")
     with pytest.raises(UsageError, match="the recipe of 'fresh' names no data"):
         plan(project, "fresh", base="llama")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import workshop
 
+from adapter_hub.datasets.files import BadRow, SourceRow
 from adapter_hub.errors import BaseModelError, DataError, UsageError
 from adapter_hub.plugins import load_catalog
 from adapter_hub.registry.store import Registry
@@ -66,6 +69,26 @@ def test_bad_rows_are_told_and_not_counted(shop: Path) -> None:
         f"rows.jsonl:{n}" for n in range(41, 46)
     ]
     assert told["bad_rows"][0]["reason"].startswith("is not JSON")
+
+
+def test_of_many_bad_rows_only_a_few_are_kept(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alive: weakref.WeakSet[BadRow] = weakref.WeakSet()
+    most = 0
+
+    def rows(*_: Any) -> Iterator[BadRow | SourceRow]:
+        nonlocal most
+        yield SourceRow("row 0", {"text": "the cat"})
+        for number in range(1, 200):
+            bad = BadRow(f"row {number}", "is bad")
+            alive.add(bad)
+            yield bad
+            del bad
+            most = max(most, len(alive))
+
+    monkeypatch.setattr("adapter_hub.training.preview.open_rows", rows)
+    told = preview(shop)
+    assert (told["rows"], told["bad"], len(told["bad_rows"])) == (200, 199, 5)
+    assert most < 10
 
 
 def test_mixed_styles_are_seen_as_in_training(shop: Path) -> None:

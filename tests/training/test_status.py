@@ -7,6 +7,7 @@ from pathlib import Path
 
 import models
 import pytest
+import workshop
 
 from adapter_hub.loading.imports import import_adapter
 from adapter_hub.plugins import load_catalog
@@ -64,11 +65,13 @@ def test_a_base_that_is_gone_is_stale(own: Path) -> None:
     assert state(own, "conv") == ("stale", "base 'gpt2' is not in the registry")
 
 
-def test_files_that_are_gone_are_missing(own: Path) -> None:
+def test_files_that_were_touched_are_modified(own: Path) -> None:
+    workshop.flip_byte(own / "adapters/sums/1/adapter_model.safetensors")
+    assert state(own) == ("modified", "version 1: adapter_model.safetensors was changed")
     (own / "adapters/sums/1/loss.png").unlink()
-    assert state(own) == ("missing", "loss.png of version 1 is not on disk")
+    assert "loss.png is missing" in state(own)[1]
     shutil.rmtree(own / "adapters/sums")
-    assert state(own)[0] == "missing"
+    assert state(own)[0] == "modified"
 
 
 def test_an_import_has_no_recipe(own: Path) -> None:
