@@ -24,7 +24,7 @@ base = "tiny"
 method = "lora"
 options = { lora_alpha = 32, r = 16, target_modules = "all-linear" }
 data = "shakespeare"
-training = { learning_rate = 2e-3, steps = 120, max_length = 256 }
+training = { learning_rate = 2e-3, steps = 150, max_length = 256 }
 """
 
 
