@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 REGISTRY = 'schema = 1\n\n[bases.smollm2]\nsource = "plugin:smollm2-135m-instruct"\n'
-RECIPE = ["-o", "r=8", "-o", "lora_alpha=16", "-o", "target_modules=all-linear"]
-TRAINING = ["--learning-rate", "5e-4", "--batch-size", "8", "--seed", "0"]
+RECIPE = ["-o", "r=16", "-o", "lora_alpha=32", "-o", "target_modules=all-linear"]
+TRAINING = ["--learning-rate", "1.5e-3", "--batch-size", "8", "--seed", "0"]
 
 
 def main() -> None:

@@ -27,9 +27,14 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
 
 
+def joined(block: str) -> list[str]:
+    """The lines of a shell block; one that a backslash goes on with is one."""
+    return block.replace("\\\n", " ").splitlines()
+
+
 def commands() -> list[list[str]]:
     """Every line of adapter-hub in a shell block, without its redirection."""
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    lines = [line for block in blocks("sh") for line in joined(block)]
     ours = [line for line in lines if line.startswith("adapter-hub ")]
     return [shlex.split(line.partition(" >")[0])[1:] for line in ours]
 
