@@ -1,6 +1,6 @@
 """What a recipe on SmolLM2-135M-Instruct learns of WikiSQL: held-out loss and exact answers.
 
-    python benchmarks/wikisql.py FOLDER [--steps N] [-- MORE TRAIN FLAGS]
+    python benchmarks/wikisql.py FOLDER [--steps N] [FLAGS OF TRAIN]
 
 FOLDER holds ``train-prompt-completion.jsonl`` and ``valid-prompt-completion.jsonl`` (rows of
 WikiSQL as ml-explore/mlx-examples samples them in ``lora/data``). Everything is done through the
@@ -29,15 +29,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, help="with the two files of rows")
     parser.add_argument("--steps", type=int, default=150)
-    parser.add_argument("flags", nargs="*", help="more flags of `adapter-hub train`")
-    arguments = parser.parse_args()
+    arguments, more = parser.parse_known_args()
     rows = arguments.folder.resolve() / "train-prompt-completion.jsonl"
     questions = arguments.folder.resolve() / "valid-prompt-completion.jsonl"
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "registry.toml").write_text(REGISTRY, encoding="utf-8")
         data = ["--base", "smollm2", "--data", str(rows), "--eval-data", str(questions)]
         steps = ["--steps", str(arguments.steps)]
-        flags = [*data, *RECIPE, *TRAINING, *steps, *arguments.flags]
+        flags = [*data, *RECIPE, *TRAINING, *steps, *more]
         trained = run(folder, "train", "sql", *flags, "--json")
         result = json.loads(trained)
         print(
