@@ -29,13 +29,15 @@ def command() -> None:
 def add(context: Context, name: str, source: str, revision: str | None) -> None:
     """Pin base model SOURCE (hf:OWNER/REPO, path:DIR or plugin:NAME) as NAME."""
     from adapter_hub.errors import ConflictError, UsageError
-    from adapter_hub.model import Base, check_name, parse_source
+    from adapter_hub.model import Base, Source, check_name, parse_source
 
     registry = context.open_registry()
     check_name(name, "a base")
     parsed = parse_source(source)
     if revision and parsed.kind != "hf":
         raise UsageError(f"--revision goes with hf: sources; {source} is pinned by its content.")
+    if parsed.kind == "path":
+        parsed = Source("path", registry.written_path(parsed.location))
     registry.refuse_twin(name, "base")
     if name in registry.base_names():
         raise ConflictError(

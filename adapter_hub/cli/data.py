@@ -58,7 +58,7 @@ def preview(
 
     registry = context.open_registry()
     catalog = load_catalog()
-    data = data_as_recipe_says(data, registry.folder)
+    data = data_as_recipe_says(data, registry)
     check_data(data, registry.folder, catalog)
     chosen = registry.base(base)
     columns = {key: str(value) for key, value in map(parse_assignment, column_map)}

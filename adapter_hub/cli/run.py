@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,14 +96,7 @@ def command(
 ) -> None:
     """Answer PROMPT (or standard input) with REF, streaming; REF base:NAME is the bare base."""
     from adapter_hub.errors import UsageError
-    from adapter_hub.generation.generate import (
-        Sampling,
-        in_batches,
-        open_generator,
-    )
-    from adapter_hub.generation.generate import (
-        as_json as to_json,
-    )
+    from adapter_hub.generation.generate import Sampling, in_batches, open_generator
     from adapter_hub.generation.prompts import read_prompts, recorded_columns
     from adapter_hub.loading.early import find_folder
     from adapter_hub.loading.folders import read_record
@@ -143,13 +137,13 @@ def command(
         batch = read(generator.opened.record)
     if batch is not None:
         for each in in_batches(generator, batch, sampling, batch_size, system=system):
-            print_json_line(to_json(each))
+            print_json_line(asdict(each))
         return
     assert prompt is not None
     show = (lambda text: None) if as_json else (lambda text: click.echo(text, nl=False))
     answer = generator.stream(prompt, sampling, system=system, on_text=show)
     if as_json:
-        print_json(to_json(answer))
+        print_json(asdict(answer))
     else:
         click.echo()
 

@@ -107,8 +107,8 @@ def command(
         base=base,
         method=method,
         options=dict(map(parse_assignment, options)),
-        data=data and data_as_recipe_says(data, registry.folder),
-        eval_data=eval_data and data_as_recipe_says(eval_data, registry.folder),
+        data=data and data_as_recipe_says(data, registry),
+        eval_data=eval_data and data_as_recipe_says(eval_data, registry),
         column_map={key: str(value) for key, value in map(parse_assignment, column_map)},
         training={key: value for key, value in settings.items() if value is not None},
     )

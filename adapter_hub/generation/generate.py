@@ -6,7 +6,7 @@ import random
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from adapter_hub.errors import DataError, UsageError
@@ -319,11 +319,6 @@ def in_batches(
     for start in range(0, len(prompts), batch_size):
         batch = prompts[start : start + batch_size]
         yield from generator.batch(batch, sampling, system=system, seed=seed)
-
-
-def as_json(generation: Generation) -> dict[str, Any]:
-    """The object that ``run --json`` prints."""
-    return asdict(generation)
 
 
 def _style(opened: Opened, tokenizer: Any) -> Style:

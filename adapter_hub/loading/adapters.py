@@ -13,10 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapter_hub.errors import (
-    AdapterHubError,
-    IncompatibleError,
-)
+from adapter_hub.errors import AdapterHubError, IncompatibleError
 from adapter_hub.loading.bases import (
     base_folder,
     load_model,
@@ -33,7 +30,7 @@ from adapter_hub.loading.folders import (
 )
 from adapter_hub.loading.hub import fetch_adapter, first_line
 from adapter_hub.loading.identity import base_identity, differences, read_json, safetensors_header
-from adapter_hub.loading.recorded import base_of
+from adapter_hub.loading.recorded import base_of, root_of
 from adapter_hub.model import Base, Reference
 from adapter_hub.plugins import Catalog
 from adapter_hub.registry.store import Registry
@@ -43,7 +40,6 @@ if TYPE_CHECKING:
     import torch
 
 
-# Training names the files of a version by the first two.
 @dataclass(frozen=True)
 class Opened:
     """What a reference means on disk. ``folder`` is None for a bare base."""
@@ -66,7 +62,7 @@ def open_reference(reference: Reference, registry: Registry | None, catalog: Cat
     """
     if reference.kind == "base":
         base = _need(registry).base(reference.target)
-        return Opened(reference, base, base_folder(base, catalog, _root(registry)))
+        return Opened(reference, base, base_folder(base, catalog, root_of(registry)))
     if reference.kind == "name":
         opened = _open_version(reference, _need(registry), catalog)
     else:
@@ -127,7 +123,7 @@ def _open_folder(reference: Reference, registry: Registry | None, catalog: Catal
     config = check_adapter_folder(folder)
     record = read_record(folder)
     base = base_of(config, record, folder, registry)
-    located = base_folder(base, catalog, _root(registry))
+    located = base_folder(base, catalog, root_of(registry))
     digest = version_digest(file_digests(folder))
     return Opened(reference, base, located, folder, None, digest, config, record)
 
@@ -247,7 +243,3 @@ def _need(registry: Registry | None) -> Registry:
     if registry is None:
         return Registry.open()
     return registry
-
-
-def _root(registry: Registry | None) -> Path:
-    return registry.folder if registry else Path.cwd()

@@ -13,6 +13,18 @@ WEIGHTS = "adapter_model.safetensors"
 RECORD = "adapter_hub.json"
 RECORD_FORMAT = 1
 
+# Everything that a tokenizer's save_pretrained writes, of whatever kind it is.
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+)
+
 
 def check_adapter_folder(folder: Path) -> dict[str, Any]:
     """The adapter's config, once its folder holds what a PEFT adapter needs. Raises UsageError."""

@@ -11,24 +11,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from adapter_hub.errors import BaseModelError, UnknownNameError, UsageError
-from adapter_hub.loading.folders import CONFIG, RECORD, WEIGHTS
+from adapter_hub.loading.folders import CONFIG, RECORD, TOKENIZER_FILES, WEIGHTS
 from adapter_hub.loading.identity import weight_files
 from adapter_hub.model import Base, Reference
 
 # All that a model is described by; its weights come by their names.
 _BASE = ("*.json", "*.jinja", "*.model", "*.txt")
-_ADAPTER = (
-    WEIGHTS,
-    RECORD,
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-    "chat_template.jinja",
-)
+_ADAPTER = (WEIGHTS, RECORD, *TOKENIZER_FILES)
 
 
 def fetch_base(base: Base, *, local: bool = False) -> Path:

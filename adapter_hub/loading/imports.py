@@ -15,6 +15,8 @@ from adapter_hub.loading.folders import (
     CONFIG,
     RECORD,
     RECORD_FORMAT,
+    TOKENIZER_FILES,
+    WEIGHTS,
     check_adapter_folder,
     read_record,
     recorded,
@@ -32,21 +34,7 @@ from adapter_hub.registry.versions import (
 )
 
 # What save_pretrained writes and what a run needs; optimizer states and pickles stay behind.
-_KEPT = (
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "adapter_hub.json",
-    "README.md",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer.model",
-    "chat_template.jinja",
-    "loss.png",
-)
+_KEPT = (CONFIG, WEIGHTS, RECORD, *TOKENIZER_FILES, "README.md", "loss.png")
 
 
 def import_adapter(

@@ -43,7 +43,7 @@ def _registered(base: Base, registry: Registry | None) -> Base | None:
 
     Where several have the source, the one with that revision, else the one with that name.
     """
-    same = [each for each in _bases(registry) if _same(each.source, base.source, _root(registry))]
+    same = [each for each in _bases(registry) if _same(each.source, base.source, root_of(registry))]
     same.sort(key=lambda each: (each.revision != base.revision, each.name != base.name))
     if not same:
         return None
@@ -68,7 +68,7 @@ def _from_record(record: dict[str, Any], registry: Registry | None) -> Base | No
         base = dataclasses.replace(base, name=str(parsed))  # here that name means another base
     if parsed.kind == "hf":
         return base
-    if parsed.kind == "path" and (_place(parsed, _root(registry)) / "config.json").is_file():
+    if parsed.kind == "path" and (_place(parsed, root_of(registry)) / "config.json").is_file():
         return base
     return _with_identity(table, name, registry)
 
@@ -101,11 +101,11 @@ def _from_config(config: dict[str, Any], folder: Path, registry: Registry | None
 def _source_of(named: str, folder: Path, registry: Registry | None) -> Source:
     if named.startswith("plugin:"):
         return Source("plugin", named.removeprefix("plugin:"))
-    for start in (_root(registry), Path.cwd(), folder):
+    for start in (root_of(registry), Path.cwd(), folder):
         if (start / named / "config.json").is_file():
             # Relative to the registry it is written as there; else it must be found from anywhere.
             return Source(
-                "path", named if start == _root(registry) else str((start / named).resolve())
+                "path", named if start == root_of(registry) else str((start / named).resolve())
             )
     return Source(
         "hf" if named.count("/") == 1 and not named.startswith((".", "/")) else "path", named
@@ -126,5 +126,6 @@ def _bases(registry: Registry | None) -> list[Base]:
     return [registry.base(name) for name in registry.base_names()] if registry else []
 
 
-def _root(registry: Registry | None) -> Path:
+def root_of(registry: Registry | None) -> Path:
+    """The folder that a base's relative path starts from: the registry's, else the working one."""
     return registry.folder if registry else Path.cwd()

@@ -83,6 +83,13 @@ class Registry:
     def version_folder(self, name: str, number: int) -> Path:
         return self.folder / "adapters" / name / str(number)
 
+    def written_path(self, path: str) -> str:
+        """A path named from the working directory, as the registry writes it: from its folder."""
+        expanded = Path(path).expanduser()
+        if expanded.is_absolute():
+            return str(expanded)
+        return Path(os.path.relpath(expanded, self.folder)).as_posix()
+
     # Reading -----------------------------------------------------------------------------
 
     def base_names(self) -> list[str]:

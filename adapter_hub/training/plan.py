@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -140,12 +139,11 @@ def check_data(data: str, root: Path, catalog: Catalog) -> list[Offer]:
     return []
 
 
-def data_as_recipe_says(data: str, root: Path) -> str:
-    """A file named from the working directory, named from the registry's folder instead."""
-    path = Path(data).expanduser()
-    if data.startswith("hf:") or not is_data_file(data) or path.is_absolute():
-        return str(path) if path.is_absolute() else data
-    return Path(os.path.relpath(path, root)).as_posix()
+def data_as_recipe_says(data: str, registry: Registry) -> str:
+    """A file named from the working directory, named as a recipe of ``registry`` names it."""
+    if data.startswith("hf:") or not is_data_file(data):
+        return data
+    return registry.written_path(data)
 
 
 def recipe_digest(recipe: Recipe, base: Base) -> str:

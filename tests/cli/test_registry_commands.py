@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,15 @@ def test_base_add_pins_list_show_remove(hub: Hub, project: Path, bases: dict[str
     assert hub("base", "add", "mine", f"path:{bases['llama']}").code == 4
     assert hub("base", "remove", "mine").code == 0
     assert hub("base", "show", "mine").code == 2
+
+
+def test_base_add_takes_a_path_from_the_working_directory(
+    hub: Hub, project: Path, bases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(bases["llama"], project / "models" / "near")
+    monkeypatch.chdir(project / "models")
+    assert hub("base", "add", "near", "path:./near").code == 0
+    assert hub("base", "show", "near", "--json").json["source"] == "path:models/near"
 
 
 def test_base_add_takes_a_full_commit_without_a_network(hub: Hub, project: Path) -> None:

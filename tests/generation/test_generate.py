@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from adapter_hub.errors import DataError, UsageError
 from adapter_hub.generation.generate import (
     Generator,
     Sampling,
-    as_json,
     generate,
     in_batches,
     open_generator,
@@ -322,12 +322,12 @@ def test_what_was_asked_is_told(sums: Generator, talk: Generator) -> None:
 
 
 def test_json_of_an_answer(sums: Generator, base: Generator) -> None:
-    told = as_json(sums.stream("the", GREEDY))
+    told = asdict(sums.stream("the", GREEDY))
     assert (told["reference"], told["version"], told["base"]) == ("sums", 1, "llama")
     assert told["digest"].startswith("sha256:")
     assert told["seconds"] >= 0
     json.dumps(told)
-    bare = as_json(base.stream("the", GREEDY))
+    bare = asdict(base.stream("the", GREEDY))
     assert (bare["reference"], bare["version"], bare["digest"]) == ("base:llama", None, None)
 
 

@@ -165,13 +165,15 @@ def test_the_resolved_recipe_has_every_default() -> None:
 
 
 def test_a_file_is_named_from_the_registry(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "registry.toml").write_text("schema = 1\n")
+    registry = Registry.open(tmp_path)
     (tmp_path / "sub").mkdir()
     monkeypatch.chdir(tmp_path / "sub")
-    assert data_as_recipe_says("../x.jsonl", tmp_path) == "x.jsonl"
-    assert data_as_recipe_says("x.jsonl", tmp_path) == "sub/x.jsonl"
-    assert data_as_recipe_says("/data/x.jsonl", tmp_path) == "/data/x.jsonl"
-    assert data_as_recipe_says("hf:me/rows", tmp_path) == "hf:me/rows"
-    assert data_as_recipe_says("shakespeare", tmp_path) == "shakespeare"
+    assert data_as_recipe_says("../x.jsonl", registry) == "x.jsonl"
+    assert data_as_recipe_says("x.jsonl", registry) == "sub/x.jsonl"
+    assert data_as_recipe_says("/data/x.jsonl", registry) == "/data/x.jsonl"
+    assert data_as_recipe_says("hf:me/rows", registry) == "hf:me/rows"
+    assert data_as_recipe_says("shakespeare", registry) == "shakespeare"
 
 
 def test_a_plan_needs_nothing_heavy(recipe: Path) -> None:
