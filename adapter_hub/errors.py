@@ -10,6 +10,7 @@ AdapterHubError                     exit code 1
   BaseModelError                    1   a base model's files cannot be used
   PluginError                       1   a plugin broke
   TrainingError                     1   a run that cannot go on
+  OutOfMemoryError                  1   a model or a batch too large for this machine
   VerificationError                 3   files differ from their recorded digests
   ConflictError                     4   something is already there, or somebody else was faster
   IncompatibleError                 5   an adapter does not belong to this base
@@ -65,6 +66,10 @@ class PluginError(AdapterHubError):
 
 
 class TrainingError(AdapterHubError):
+    pass
+
+
+class OutOfMemoryError(AdapterHubError):
     pass
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from adapter_hub.errors import DataError, UsageError
 from adapter_hub.loading.adapters import Opened, load, open_reference
+from adapter_hub.loading.memory import memory_shortage
 from adapter_hub.model import DType, Reference, parse_reference
 from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.prompts.encode import Encoder
@@ -224,7 +225,11 @@ class Generator:
             width = ids.shape[1]
             choice["stopping_criteria"] = [StopAtText(self._tokenizer, sampling.stop, width)]
         device = self._model.device
-        with torch.inference_mode(), warnings.catch_warnings():
+        shortage = memory_shortage(
+            f"{ids.shape[0]} prompts of {ids.shape[1]} tokens and their answers",
+            "try a smaller --batch-size or --max-new-tokens",
+        )
+        with shortage, torch.inference_mode(), warnings.catch_warnings():
             # Virtual tokens shift them, and PEFT counts anew.
             warnings.filterwarnings("ignore", message="Position ids are not supported")
             output: torch.Tensor = self._model.generate(

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from adapter_hub.errors import TrainingError
+from adapter_hub.training.processes import shard_like, whole
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -34,17 +35,20 @@ class Progress:
     base_eval_loss: float | None = None
 
 
-def save(
-    path: Path, identity: str, progress: Progress, model: Any, optimizer: torch.optim.Optimizer
-) -> None:
-    """Write the state. ``identity`` names the run it belongs to. Raises OSError, SafetensorError."""
+def collect(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Adapter weights as ``weight.NAME``, and their moments. Every process must call this."""
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in _trainable(model):
-        tensors[f"weight.{name}"] = parameter.detach().contiguous()
+        tensors[f"weight.{name}"] = whole(parameter.detach()).contiguous()
         state = optimizer.state.get(parameter, {})
-        tensors |= {
-            f"{moment}.{name}": state[moment].contiguous() for moment in _MOMENTS if moment in state
-        }
+        for moment in _MOMENTS:
+            if moment in state:
+                tensors[f"{moment}.{name}"] = whole(state[moment]).contiguous()
+    return tensors
+
+
+def save(path: Path, identity: str, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
+    """Write the state. ``identity`` names the run it belongs to. Raises OSError, SafetensorError."""
     metadata = {"identity": identity, "progress": json.dumps(vars(progress))}
     temporary = path.with_suffix(".tmp")
     try:
@@ -75,10 +79,10 @@ def restore(path: Path, model: Any, optimizer: torch.optim.Optimizer) -> Progres
             saved = set(file.keys())
             for name, parameter in _trainable(model):
                 with torch.no_grad():
-                    parameter.copy_(file.get_tensor(f"weight.{name}"))
+                    parameter.copy_(shard_like(file.get_tensor(f"weight.{name}"), parameter))
                 if f"{_MOMENTS[0]}.{name}" in saved:  # else it has had no gradient yet
                     step, *moments = (file.get_tensor(f"{each}.{name}") for each in _MOMENTS)
-                    average, square = (each.to(parameter.device) for each in moments)
+                    average, square = (shard_like(each, parameter) for each in moments)
                     optimizer.state[parameter] = {
                         "step": step, "exp_avg": average, "exp_avg_sq": square
                     }  # fmt: skip

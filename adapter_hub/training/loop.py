@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from adapter_hub.errors import Interrupted, TrainingError
+from adapter_hub.loading.memory import memory_shortage
 from adapter_hub.model import TrainingSettings
 from adapter_hub.training import checkpoint
 from adapter_hub.training.batches import Batch, Schedule, collate, in_order
 from adapter_hub.training.checkpoint import Progress
 from adapter_hub.training.data import Examples
 from adapter_hub.training.loss import LossHead
-from adapter_hub.training.processes import summed
+from adapter_hub.training.processes import prepared, reshard, summed
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -60,7 +61,7 @@ def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None])
         lr=settings.learning_rate,
         weight_decay=settings.weight_decay,
     )
-    model, optimizer = run.accelerator.prepare(run.model, optimizer)
+    model, optimizer = prepared(run.accelerator, run.model, optimizer)
     head = LossHead(run.model, model)
     progress = _start(run, resume, model, optimizer, head)
     saved = time.monotonic()
@@ -100,7 +101,9 @@ def evaluate(run: Run, head: LossHead, examples: Examples) -> float:
         for indices in _shared_out(run, in_order(examples, run.settings.batch_size)):
             # Sharded models need every process at every forward pass; an idle one goes along.
             batch = collate(examples, indices or [0], run.pad_id, run.accelerator.device)
-            total += head.sum_loss(batch).item() * bool(indices)
+            with _memory(batch):
+                total += head.sum_loss(batch).item() * bool(indices)
+    reshard(run.accelerator, run.model)
     run.model.train(training)
     (total,) = summed(run.accelerator, total)
     if not math.isfinite(total):
@@ -153,7 +156,7 @@ def _step(
     for number, indices in enumerate(mine, 1):
         batch = collate(run.examples, indices, run.pad_id, accelerator.device)
         last = number == len(mine)
-        with contextlib.nullcontext() if last else accelerator.no_sync(model):
+        with _memory(batch), contextlib.nullcontext() if last else accelerator.no_sync(model):
             loss = head.sum_loss(batch)
             total += _finite(run, loss, batch, progress.step)
             # Processes average their gradients; the loss is a sum over all of them.
@@ -194,19 +197,28 @@ def _finite(run: Run, loss: torch.Tensor, batch: Batch, step: int) -> float:
     return value
 
 
+def _memory(batch: Batch) -> contextlib.AbstractContextManager[None]:
+    rows, length = batch.input_ids.shape
+    return memory_shortage(
+        f"a batch of {rows} rows of {length} tokens",
+        "try a smaller --batch-size (with --grad-accum for the same step), or --max-length",
+    )
+
+
 def _save(run: Run, progress: Progress, optimizer: Any) -> None:
     """Write a checkpoint, of numbers only. Raises TrainingError."""
-    for name, parameter in run.model.named_parameters():
-        if parameter.requires_grad and not torch.isfinite(parameter).all():
+    state = checkpoint.collect(run.model, optimizer)
+    for name, tensor in state.items():
+        if name.startswith("weight.") and not torch.isfinite(tensor).all():
             raise TrainingError(
-                f"the weight {name} became infinite or no number by step {progress.step} "
+                f"the weight {name.removeprefix('weight.')} became infinite or no number by step {progress.step} "
                 f"with method {run.method!r}.",
                 hint="try a lower --learning-rate or --dtype float32",
             )
     if not run.accelerator.is_main_process:
         return
     try:
-        checkpoint.save(run.checkpoint, run.identity, progress, run.model, optimizer)
+        checkpoint.save(run.checkpoint, run.identity, progress, state)
     except Exception as error:
         raise TrainingError(
             f"the checkpoint of step {progress.step} cannot be written: {error}.",

@@ -26,6 +26,7 @@ from adapter_hub.training.plan import Changes, Plan, make_plan
 from adapter_hub.training.prepare import Job, Say, prepare
 from adapter_hub.training.processes import (
     from_first,
+    gather_adapter,
     make_accelerator,
     process_count,
     process_index,
@@ -144,6 +145,7 @@ def _train(
     )
     progress = train_loop(run, resume, on_step)
     _check_prompt_path(plan, job)
+    gather_adapter(accelerator, model)
     result = None
     if accelerator.is_main_process:
         number_type = str(dtype).removeprefix("torch.")

@@ -14,7 +14,7 @@ import workshop
 from peft import AutoPeftModelForCausalLM, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from adapter_hub.errors import DataError, UsageError
+from adapter_hub.errors import DataError, OutOfMemoryError, UsageError
 from adapter_hub.generation.generate import (
     Generator,
     Sampling,
@@ -267,6 +267,14 @@ def test_prompts_behind_virtual_tokens_draw_on(tuned: Generator) -> None:
     told = list(in_batches(tuned, ["the"] * 4, DRAWN, 2))
     assert len({each.text for each in told}) == 4
     assert {each.seed for each in told} == {3}
+
+
+def test_memory_that_runs_out_is_said(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = make(own, "base:llama")
+    too_much = lambda *_arguments: torch.empty(2**60)  # noqa: E731
+    generator._model.register_forward_pre_hook(too_much)
+    with pytest.raises(OutOfMemoryError, match="not enough memory for 2 prompts of"):
+        generator.batch(["the", "cat"], GREEDY)
 
 
 def test_a_system_message_needs_chat(sums: Generator, talk: Generator) -> None:

@@ -16,7 +16,7 @@ import torch
 import workshop
 from safetensors.torch import load_file, save_file
 
-from adapter_hub.errors import Interrupted, TrainingError
+from adapter_hub.errors import Interrupted, OutOfMemoryError, TrainingError
 from adapter_hub.model import TrainingSettings
 from adapter_hub.registry.store import Registry
 from adapter_hub.training.loop import learning_rate
@@ -31,6 +31,15 @@ def weights(folder: Path, version: int = 1, name: str = "sums") -> dict[str, tor
 def saved(folder: Path, version: int = 1) -> dict[str, bytes]:
     names = ("adapter_model.safetensors", "adapter_config.json")
     return {name: (folder / f"adapters/sums/{version}" / name).read_bytes() for name in names}
+
+
+def test_memory_that_runs_out_is_said(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    too_much = lambda *_arguments, **_named: torch.empty(2**60)  # noqa: E731
+    monkeypatch.setattr("adapter_hub.training.loss.F.cross_entropy", too_much)
+    with pytest.raises(OutOfMemoryError, match="not enough memory for a batch of") as caught:
+        workshop.run_training(shop)
+    assert "--batch-size" in str(caught.value.hint)
+    assert not Registry.open(shop).adapter_names()
 
 
 def poison(shop: Path) -> None:
