@@ -55,18 +55,18 @@ class Context:
         if not self.quiet:
             click.echo(text, err=True)
 
-    def hush_libraries(self) -> None:
-        """Keep the libraries' own talk out of ours. Call before they are imported."""
+    def prepare_libraries(self) -> None:
+        """Settings of the libraries, and their talk kept out of ours; before they are imported."""
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        # Threads that spin for long while they wait take the CPU from those that they wait for
+        # as soon as another program runs: a fourth of the speed was left, at a gain of 4 % alone.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
         if self.verbose:
             return
         warnings.simplefilter("ignore")
-        for name, value in {
-            "TRANSFORMERS_VERBOSITY": "error",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "TOKENIZERS_PARALLELISM": "false",
-            "HF_HUB_VERBOSITY": "error",
-        }.items():
-            os.environ.setdefault(name, value)
+        os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        os.environ.setdefault("HF_HUB_VERBOSITY", "error")
         if self.quiet or not sys.stderr.isatty():
             os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         import transformers

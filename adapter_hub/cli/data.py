@@ -62,7 +62,7 @@ def preview(
     check_data(data, registry.folder, catalog)
     chosen = registry.base(base)
     columns = {key: str(value) for key, value in map(parse_assignment, column_map)}
-    context.hush_libraries()
+    context.prepare_libraries()
     from adapter_hub.training.preview import preview_data
 
     found = preview_data(registry, chosen, data, catalog, rows, max_length, train_on, columns)  # type: ignore[arg-type]

@@ -130,7 +130,7 @@ def command(
     batch = None if parsed.kind == "hf" else read(read_record(folder) if folder else {})
     if prompts is None and prompt is None:
         prompt = _standard_input(context)
-    context.hush_libraries()
+    context.prepare_libraries()
     style = None if chat is None else "chat" if chat else "plain"
     generator = open_generator(parsed, registry=registry, style=style, dtype=dtype)  # type: ignore[arg-type]
     if parsed.kind == "hf":

@@ -115,7 +115,7 @@ def command(
     catalog = load_catalog()
     # Everything that can be wrong in the arguments is found before torch is imported.
     make_plan(registry, name, changes, catalog)
-    context.hush_libraries()
+    context.prepare_libraries()
     if dry_run:
         from adapter_hub.training.estimate import estimate
 
