@@ -11,6 +11,7 @@ AdapterHubError                     exit code 1
   PluginError                       1   a plugin broke
   TrainingError                     1   a run that cannot go on
   OutOfMemoryError                  1   a model or a batch too large for this machine
+  HubError                          1   a Hub refused, cannot be reached, or answers nonsense
   VerificationError                 3   files differ from their recorded digests
   ConflictError                     4   something is already there, or somebody else was faster
   IncompatibleError                 5   an adapter does not belong to this base
@@ -70,6 +71,10 @@ class TrainingError(AdapterHubError):
 
 
 class OutOfMemoryError(AdapterHubError):
+    pass
+
+
+class HubError(AdapterHubError):
     pass
 
 

@@ -60,6 +60,14 @@ def parse_source(text: str) -> Source:
 
 
 @dataclass(frozen=True)
+class Remote:
+    """A Hub: its address, and its name in the registry if it has one there."""
+
+    endpoint: str
+    name: str | None = None
+
+
+@dataclass(frozen=True)
 class Base:
     """A base model, pinned. ``revision`` is a commit for ``hf:``, else a content fingerprint."""
 

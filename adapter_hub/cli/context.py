@@ -57,21 +57,26 @@ class Context:
 
     def prepare_libraries(self) -> None:
         """Settings of the libraries, and their talk kept out of ours; before they are imported."""
-        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         # Threads that spin for long while they wait take the CPU from those that they wait for
         # as soon as another program runs: a fourth of the speed was left, at a gain of 4 % alone.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+        self.prepare_client()
         if self.verbose:
             return
-        warnings.simplefilter("ignore")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-        os.environ.setdefault("HF_HUB_VERBOSITY", "error")
-        if self.quiet or not sys.stderr.isatty():
-            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         import transformers
 
         transformers.utils.logging.disable_progress_bar()
+
+    def prepare_client(self) -> None:
+        """The same for the Hub's client alone."""
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+        if self.quiet or not sys.stderr.isatty():
+            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        if not self.verbose:
+            warnings.simplefilter("ignore")
+            os.environ.setdefault("HF_HUB_VERBOSITY", "error")
 
 
 def pass_context(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -25,6 +25,9 @@ TOKENIZER_FILES = (
     "chat_template.jinja",
 )
 
+ADAPTER_FILES = (CONFIG, WEIGHTS, RECORD, *TOKENIZER_FILES, "loss.png", "README.md")
+"""All that a version's folder can hold; optimizer states and pickles stay behind."""
+
 
 def check_adapter_folder(folder: Path) -> dict[str, Any]:
     """The adapter's config, once its folder holds what a PEFT adapter needs. Raises UsageError."""

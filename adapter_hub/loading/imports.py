@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -12,11 +15,10 @@ from typing import Any
 from adapter_hub.errors import IncompatibleError, RegistryError, UnknownNameError, UsageError
 from adapter_hub.loading.bases import folder_at_hand
 from adapter_hub.loading.folders import (
+    ADAPTER_FILES,
     CONFIG,
     RECORD,
     RECORD_FORMAT,
-    TOKENIZER_FILES,
-    WEIGHTS,
     check_adapter_folder,
     read_record,
     recorded,
@@ -33,12 +35,24 @@ from adapter_hub.registry.versions import (
     version_digest,
 )
 
-# What save_pretrained writes and what a run needs; optimizer states and pickles stay behind.
-_KEPT = (CONFIG, WEIGHTS, RECORD, *TOKENIZER_FILES, "README.md", "loss.png")
+
+@dataclass(frozen=True)
+class Origin:
+    """What is known of an adapter beside its files; ``move`` gives the files away for good."""
+
+    hub: Mapping[str, str] = field(default_factory=dict)
+    recipe: Recipe | None = None
+    digest: str | None = None
+    move: bool = False
 
 
 def import_adapter(
-    registry: Registry, catalog: Catalog, folder: Path, name: str, base_name: str | None
+    registry: Registry,
+    catalog: Catalog,
+    folder: Path,
+    name: str,
+    base_name: str | None,
+    origin: Origin | None = None,
 ) -> dict[str, Any]:
     """Copy the adapter in ``folder`` into a new version of ``name``, its base written down.
 
@@ -47,6 +61,7 @@ def import_adapter(
     trained on another base.
     """
     check_name(name, "an adapter")
+    origin = origin or Origin()
     files = _own_files(folder)
     config = check_adapter_folder(folder)
     record = read_record(folder)
@@ -56,9 +71,10 @@ def import_adapter(
     with staging_folder(registry, name) as staging:
         try:
             for file, source in files.items():
-                shutil.copyfile(source, staging / file)
-            if record != read_record(folder):
+                _take(source, staging / file, origin.move)
+            if record != read_record(staging):
                 text = json.dumps(record, indent=2, ensure_ascii=False)
+                (staging / RECORD).unlink(missing_ok=True)  # it may be a link to the file it was
                 (staging / RECORD).write_text(text + "\n", encoding="utf-8")
         except OSError as error:
             raise RegistryError(f"{folder} cannot be copied: {error.strerror or error}.") from error
@@ -72,12 +88,12 @@ def import_adapter(
             created=datetime.now(timezone.utc).replace(microsecond=0),
             files=file_digests(staging),
             metrics=metrics,
+            recipe=origin.digest,
+            hub=origin.hub,
         )
-        recipe = (
-            None
-            if registry.has_adapter(name)
-            else Recipe(base=base.name, method=_method(config, catalog))
-        )
+        recipe = None
+        if not registry.has_adapter(name):
+            recipe = origin.recipe or Recipe(base=base.name, method=_method(config, catalog))
         number = publish_version(registry, name, staging, version, recipe)
     return {
         "name": name,
@@ -87,6 +103,16 @@ def import_adapter(
         "digest": version_digest(version.files),
         "path": str(registry.version_folder(name, number)),
     }
+
+
+def _take(source: Path, target: Path, move: bool) -> None:
+    if move:
+        try:
+            os.link(source, target)
+            return
+        except OSError:  # a file system without links
+            pass
+    shutil.copyfile(source, target)
 
 
 def _own_files(folder: Path) -> dict[str, Path]:
@@ -100,7 +126,7 @@ def _own_files(folder: Path) -> dict[str, Path]:
     if is_commit(within[0].name) and within[0].parent.name == "snapshots":
         # A folder of the Hugging Face cache: its files lie in the same repository's blobs.
         within.append(cache / "blobs")
-    files = {name: (folder / name).resolve() for name in _KEPT if (folder / name).is_file()}
+    files = {name: (folder / name).resolve() for name in ADAPTER_FILES if (folder / name).is_file()}
     for name, real in files.items():
         if not any(real.is_relative_to(each) for each in within):
             raise UsageError(

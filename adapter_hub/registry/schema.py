@@ -12,6 +12,7 @@ from adapter_hub.model import (
     Adapter,
     Base,
     Recipe,
+    Remote,
     TrainingSettings,
     Version,
     check_name,
@@ -53,6 +54,15 @@ def read_base(name: str, table: Mapping[str, Any]) -> Base:
     if source.kind == "hf" and not (revision and is_commit(revision)):
         raise SchemaError((*path, "revision"), "needs `revision`, an exact commit of 40 hex digits")
     return Base(name, source, revision)
+
+
+def read_remote(name: str, table: Mapping[str, Any]) -> Remote:
+    """``[remotes.NAME]`` as a Remote. Raises SchemaError."""
+    path = ("remotes", name)
+    endpoint = read_value(table, path, "endpoint", str) if isinstance(table, Mapping) else None
+    if not endpoint or not endpoint.startswith(("https://", "http://")):
+        raise SchemaError(path, "needs the key `endpoint`, an address with https:// or http://")
+    return Remote(endpoint.rstrip("/"), name)
 
 
 def read_adapter(name: str, table: Mapping[str, Any]) -> Adapter:

@@ -26,7 +26,7 @@ from adapter_hub.registry.files import FILE_NAME, cannot_write
 from adapter_hub.registry.tables import SchemaError, read_summary
 
 if TYPE_CHECKING:
-    from adapter_hub.model import Adapter, Base, Reference, Version
+    from adapter_hub.model import Adapter, Base, Reference, Remote, Version
 
 ENVIRONMENT_VARIABLE = "ADAPTER_HUB_REGISTRY"
 LOCK_SECONDS = 20.0
@@ -104,6 +104,13 @@ class Registry:
 
         self._require("bases", name)
         return self._told(lambda told: schema.read_base(name, told["bases"][name]))
+
+    def remote(self, name: str) -> Remote:
+        """A Hub that the registry names. Raises UnknownNameError, RegistryError."""
+        from adapter_hub.registry import schema
+
+        self._require("remotes", name)
+        return self._told(lambda told: schema.read_remote(name, told["remotes"][name]))
 
     def adapter(self, name: str) -> Adapter:
         """Raises UnknownNameError, RegistryError."""
@@ -278,6 +285,7 @@ class Registry:
             what, see = {
                 "bases": ("base", "adapter-hub base list"),
                 "adapters": ("adapter", "adapter-hub list"),
+                "remotes": ("remote", f'write it: [remotes.{name}] with endpoint = "https://…"'),
             }[section]
             raise UnknownNameError(
                 f"{self.path.name} has no {what} {name!r}{suggestion(name, entries)}.", hint=see

@@ -8,7 +8,7 @@ from typing import Any
 from adapter_hub.options import suggestion
 from adapter_hub.registry.tables import ADAPTER_KEYS, VERSION_KEYS
 
-_TOP_KEYS = ("schema", "bases", "adapters")
+_TOP_KEYS = ("schema", "bases", "remotes", "adapters")
 _BASE_KEYS = ("source", "revision")
 
 Found = list[tuple[tuple[str, ...], str]]

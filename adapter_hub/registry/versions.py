@@ -88,6 +88,18 @@ def publish_version(
     return number
 
 
+def record_hub(registry: Registry, name: str, number: int, hub: Mapping[str, str]) -> None:
+    """Write down where a version lies on a Hub. Raises RegistryError, UnknownNameError."""
+
+    def change(document: dict[str, Any]) -> None:
+        versions = document.get("adapters", {}).get(name, {}).get("versions", {})
+        if str(number) not in versions:
+            raise UnknownNameError(f"{name}@{number} was removed in the meantime.")
+        versions[str(number)]["hub"] = dict(hub)
+
+    registry.edit(change)
+
+
 def file_digests(folder: Path) -> dict[str, str]:
     """``{name: "sha256:…"}`` of every regular file in ``folder``, by name."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())

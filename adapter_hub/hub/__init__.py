@@ -1,0 +1,1 @@
+"""Push and pull: versions to a Hub and back."""

@@ -1,0 +1,167 @@
+"""What travels of a version, and what must never: paths and secrets of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from adapter_hub.errors import UsageError
+from adapter_hub.loading.folders import ADAPTER_FILES, CONFIG, RECORD, read_record, recorded
+from adapter_hub.loading.identity import read_json
+from adapter_hub.loading.recorded import base_of
+from adapter_hub.model import Base
+from adapter_hub.registry.store import Registry
+
+CARD = "README.md"
+Content = Path | bytes
+State = Literal["new", "changed", "same", "removed"]
+# C:\…, \\server\…, or /… with a second part: "/" alone or a word after it may be anything.
+_ABSOLUTE = re.compile(r"([A-Za-z]:[\\/]|\\\\|~[\\/]|/[^/\s]+/)")
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a commit: its bytes as git names them, and as LFS does where it is kept there."""
+
+    size: int
+    blob_id: str
+    sha256: str | None = None
+
+    def holds(self, content: Content) -> bool:
+        """Whether it has these bytes."""
+        if size_of(content) != self.size:
+            return False
+        if self.sha256:
+            return _hash(hashlib.sha256(), content) == self.sha256
+        return git_blob_id(content) == self.blob_id
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """One line of a push: what becomes of a file, and how many bytes travel for it."""
+
+    path: str
+    state: State
+    bytes: int
+
+
+def base_to_name(registry: Registry, folder: Path, base_repo: Base | None) -> Base:
+    """The base as everybody can find it.
+
+    Raises UsageError for one that is on this machine only, unless ``base_repo`` says what to write.
+    """
+    base = base_repo or base_of(read_json(folder / CONFIG), read_record(folder), folder, registry)
+    if base.source.kind == "path":
+        raise UsageError(
+            f"base {base.name!r} exists on this machine only, so nobody could load the adapter.",
+            hint="say where it is on the Hub: --base-repo OWNER/NAME",
+        )
+    return base
+
+
+def outgoing(folder: Path, base: Base) -> dict[str, Content]:
+    """The files that travel, without the card, by name; the base written as others find it.
+
+    Raises UsageError for a configuration or record that names a path of this machine.
+    """
+    files: dict[str, Content] = {
+        name: folder / name for name in ADAPTER_FILES if (folder / name).is_file() and name != CARD
+    }
+    config, record = read_json(folder / CONFIG), read_record(folder)
+    hub = base.source.kind == "hf"
+    named = base.source.location if hub else str(base.source)
+    revision = base.revision if hub else None
+    _rewrite(files, CONFIG, folder, config, base_model_name_or_path=named, revision=revision)
+    if record:
+        told = {"source": str(base.source), "revision": base.revision}
+        tables = {"base": {**recorded(record, "base"), **told}}
+        if "recipe" in record:
+            tables["recipe"] = {**recorded(record, "recipe"), "base": told}
+        _rewrite(files, RECORD, folder, record, **tables)
+    for name in (CONFIG, RECORD):
+        if name in files:
+            _refuse_private(name, json.loads(_bytes(files[name])))
+    return files
+
+
+def compare(files: Mapping[str, Content], there: Mapping[str, RemoteFile]) -> list[FileChange]:
+    """What a push of ``files`` would do to a commit that has ``there``.
+
+    Files of an adapter that this version does not have, such as a tokenizer, would be taken for
+    its own, so they go; other files are not ours.
+    """
+    changes = []
+    for name, content in files.items():
+        found = there.get(name)
+        if found is not None and found.holds(content):
+            changes.append(FileChange(name, "same", 0))
+        else:
+            changes.append(FileChange(name, "changed" if found else "new", size_of(content)))
+    gone = [name for name in ADAPTER_FILES if name in there and name not in files]
+    return changes + [FileChange(name, "removed", 0) for name in gone]
+
+
+def size_of(content: Content) -> int:
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def git_blob_id(content: Content) -> str:
+    """How git names these bytes: sha1 of ``blob SIZE\\0`` and the bytes (git-scm.com, "Git Objects")."""
+    return _hash(hashlib.sha1(b"blob %d\0" % size_of(content)), content)
+
+
+def _hash(digest: Any, content: Content) -> str:
+    if isinstance(content, bytes):
+        digest.update(content)
+    else:
+        with content.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    return str(digest.hexdigest())
+
+
+def _bytes(content: Content) -> bytes:
+    return content if isinstance(content, bytes) else content.read_bytes()
+
+
+def _rewrite(
+    files: dict[str, Content], name: str, folder: Path, old: dict[str, Any], **values: Any
+) -> None:
+    """Put a changed copy of a JSON file in its place; the file itself where nothing changes."""
+    new = {**old, **values}
+    if new != old:
+        text = json.dumps(new, indent=2, ensure_ascii=False, sort_keys=name == CONFIG)
+        files[name] = (text + "\n").encode()
+    else:
+        files[name] = folder / name
+
+
+def _refuse_private(name: str, content: Any) -> None:
+    """Raises UsageError for a value that is a path or a secret of this machine."""
+    token = os.environ.get("HF_TOKEN")
+    for key, value in _strings("", content):
+        if _ABSOLUTE.match(value):
+            raise UsageError(
+                f"{name} would tell a path of this machine: {key} is {value!r}.",
+                hint="train it with a relative path, or take the value out",
+            )
+        if token and token in value:
+            raise UsageError(f"{name} would tell your token: {key} holds it.")
+
+
+def _strings(key: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Every string in a JSON value, with where it is."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, dict):
+        for inner, each in value.items():
+            yield from _strings(f"{key}.{inner}".lstrip("."), each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _strings(key, each)

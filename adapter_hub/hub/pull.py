@@ -1,0 +1,324 @@
+"""``pull OWNER/REPO[@REV]``: one commit, verified file by file, as a version of the registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from adapter_hub.errors import (
+    AdapterHubError,
+    ConflictError,
+    IncompatibleError,
+    RegistryError,
+    UsageError,
+)
+from adapter_hub.hub.download import Commit, OnBytes, fetch_file
+from adapter_hub.hub.files import RemoteFile
+from adapter_hub.hub.remotes import find_remote, hub_errors, open_client
+from adapter_hub.hub.repository import hub_entry, list_files
+from adapter_hub.loading.folders import (
+    ADAPTER_FILES,
+    CONFIG,
+    RECORD,
+    WEIGHTS,
+    read_record,
+    recorded,
+)
+from adapter_hub.loading.identity import read_json
+from adapter_hub.loading.imports import Origin, import_adapter
+from adapter_hub.loading.recorded import base_of
+from adapter_hub.model import (
+    Base,
+    Recipe,
+    Reference,
+    Remote,
+    Version,
+    check_name,
+    is_commit,
+    parse_reference,
+)
+from adapter_hub.plugins import Catalog, load_catalog
+from adapter_hub.registry.schema import read_training
+from adapter_hub.registry.store import Registry
+from adapter_hub.registry.tables import SchemaError
+from adapter_hub.registry.versions import damage, version_digest
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullResult:
+    """What ``pull --json`` prints. ``version`` is None for a dry run of something new."""
+
+    name: str
+    version: int | None
+    repo: str
+    revision: str
+    endpoint: str
+    new: bool
+    base: str | None = None
+    bytes: int = 0
+    files: Mapping[str, int] = field(default_factory=dict)
+    digest: str | None = None
+    path: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def pull(
+    repository: str,
+    *,
+    registry: Registry | None = None,
+    catalog: Catalog | None = None,
+    name: str | None = None,
+    remote: str | None = None,
+    dry_run: bool = False,
+    allow_base_drift: bool = False,
+    say: Say = lambda text: None,
+    on_bytes: OnBytes = lambda name, have, size: None,
+) -> PullResult:
+    """Fetch a commit of ``OWNER/REPO[@REV]`` and make it the next version of its adapter.
+
+    A commit that is here already is not fetched again; a full commit id that is here is not even
+    asked for. Raises UsageError, UnknownNameError, HubError, ConflictError when the adapter's
+    name is taken, IncompatibleError when it does not belong to the base that is pinned here.
+    """
+    registry = registry or Registry.open()
+    asked = parse_repository(repository)
+    where = find_remote(registry, remote)
+    name = check_name(name or asked.target.rpartition("/")[2], "an adapter")
+    here = _find_version(registry, where, asked.target, asked.selector)
+    if here is None:
+        client = open_client(where)
+        with hub_errors(where, str(asked).removeprefix("hf:")):
+            found = client.model_info(asked.target, revision=asked.selector)
+            here = _find_version(registry, where, found.id, found.sha)
+    if here is not None:
+        return here
+    commit = Commit(client, where, asked.target, str(found.sha))
+    _refuse_other(registry, name, commit)
+    with hub_errors(where, asked.target):
+        files = _wanted(list_files(client, commit.repo, commit.revision), commit)
+        folder = _landing(registry, commit)
+        for each in (CONFIG, RECORD):
+            if each in files:
+                fetch_file(commit, each, files[each], folder, on_bytes)
+        base = _base(registry, commit, folder, allow_base_drift)
+        sizes = {each: file.size for each, file in files.items()}
+        outcome = PullResult(
+            name=name,
+            version=None,
+            repo=commit.repo,
+            revision=commit.revision,
+            endpoint=where.endpoint,
+            new=True,
+            base=base.name,
+            bytes=sum(sizes.values()),
+            files=sizes,
+        )
+        if dry_run:
+            shutil.rmtree(folder, ignore_errors=True)
+            return outcome
+        _fetch_all(commit, files, folder, on_bytes)
+    return _register(registry, catalog or load_catalog(), outcome, base, folder, say)
+
+
+def parse_repository(text: str) -> Reference:
+    """``OWNER/REPO[@REV]``, with or without ``hf:``. Raises UsageError."""
+    return parse_reference(text if text.startswith("hf:") else f"hf:{text}")
+
+
+def _find_version(
+    registry: Registry, remote: Remote, repo: str, revision: str | None
+) -> PullResult | None:
+    """The version that is this commit, if it is here and whole."""
+    if not revision or not is_commit(revision):
+        return None
+    entry = hub_entry(remote, repo, revision)
+    for adapter in registry.adapters():
+        for number, version in adapter.versions.items():
+            folder = registry.version_folder(adapter.name, number)
+            if dict(version.hub) == entry and not damage(folder, version):
+                return _as_result(registry, adapter.name, version, entry, remote)
+    return None
+
+
+def _as_result(
+    registry: Registry, name: str, version: Version, entry: Mapping[str, str], remote: Remote
+) -> PullResult:
+    return PullResult(
+        name=name,
+        version=version.number,
+        repo=entry["repo"],
+        revision=entry["revision"],
+        endpoint=remote.endpoint,
+        new=False,
+        base=registry.adapter(name).recipe.base,
+        digest=version_digest(version.files),
+        path=str(registry.version_folder(name, version.number)),
+    )
+
+
+def _refuse_other(registry: Registry, name: str, commit: Commit) -> None:
+    """Raises ConflictError when ``name`` is an adapter that has nothing to do with the repository."""
+    registry.refuse_twin(name, "adapter")
+    if not registry.has_adapter(name):
+        return
+    versions = registry.adapter(name).versions.values()
+    if versions and all(each.hub.get("repo") != commit.repo for each in versions):
+        raise ConflictError(
+            f"there is already an adapter {name!r}, which {commit.repo} is not; nothing was changed.",
+            hint=f"adapter-hub pull {commit.repo} --as NAME",
+        )
+
+
+def _wanted(files: Mapping[str, RemoteFile], commit: Commit) -> dict[str, RemoteFile]:
+    """The files of an adapter, from the top of the repository and by their known names only.
+
+    Raises UsageError when there is none in safetensors.
+    """
+    if CONFIG not in files:
+        raise UsageError(
+            f"{commit.repo} has no {CONFIG}, so it is not a PEFT adapter.",
+            hint=f"if it is a base: adapter-hub base add NAME hf:{commit.repo}",
+        )
+    if WEIGHTS not in files:
+        pickle = "adapter_model.bin" in files
+        raise UsageError(
+            f"{commit.repo} has "
+            + (
+                "only adapter_model.bin, a pickle that can run code; adapter-hub takes safetensors only."
+                if pickle
+                else f"no {WEIGHTS}."
+            ),
+            hint="ask its owner to save it again as safetensors",
+        )
+    return {name: files[name] for name in ADAPTER_FILES if name in files}
+
+
+def _landing(registry: Registry, commit: Commit) -> Path:
+    """Where the files of a commit gather, also over several calls. Raises RegistryError."""
+    place = re.sub(r"[^\w.-]", "_", f"{commit.remote.endpoint} {commit.repo}")
+    folder = registry.folder / "adapters" / ".pulls" / place / commit.revision
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RegistryError(f"{folder} cannot be written: {error.strerror or error}.") from error
+    return folder
+
+
+def _fetch_all(
+    commit: Commit, files: Mapping[str, RemoteFile], folder: Path, on_bytes: OnBytes
+) -> None:
+    try:
+        for name, file in files.items():
+            fetch_file(commit, name, file, folder, on_bytes)
+    except OSError as error:
+        if isinstance(error, ConnectionError) or error.errno is None:
+            raise
+        raise RegistryError(
+            f"{folder} cannot be written: {error.strerror or error}; the registry is as it was.",
+            hint="make room on the disk, then pull again: it goes on where it stopped",
+        ) from error
+
+
+def _base(registry: Registry, commit: Commit, folder: Path, allow_drift: bool) -> Base:
+    """The base that the adapter sits on, as the registry calls it, or is to call it.
+
+    Raises IncompatibleError when the registry pins another revision of it.
+    """
+    config, record = read_json(folder / CONFIG), read_record(folder)
+    base = base_of(config, record, folder, registry)
+    if base.name in registry.base_names():
+        pinned = registry.base(base.name)
+        drifted = base.revision and pinned.revision and base.revision != pinned.revision
+        if drifted and not allow_drift:
+            raise IncompatibleError(
+                f"{commit.repo} was trained on {base.source} at {base.revision}, and the registry "
+                f"pins {base.name!r} to {pinned.revision}.",
+                hint="pull with --allow-base-drift, or pin the other one: "
+                f"adapter-hub base add NAME {base.source} --revision {base.revision}",
+            )
+        return base
+    if base.source.kind == "path":
+        raise UsageError(
+            f"{commit.repo} sits on {base.source}, a folder of somebody's machine.",
+            hint="add that base under the same name: adapter-hub base add NAME path:DIR",
+        )
+    return _new_base(registry, commit, base)
+
+
+def _new_base(registry: Registry, commit: Commit, base: Base) -> Base:
+    revision = base.revision
+    if base.source.kind == "hf" and not (revision and is_commit(revision)):
+        revision = str(commit.client.model_info(base.source.location, revision=revision).sha)
+    stem = re.sub(r"[^\w.-]", "-", base.source.location.rpartition("/")[2])
+    taken = {each.casefold() for each in registry.base_names()}
+    names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
+    name = next(each for each in names if each.casefold() not in taken)
+    return Base(name, base.source, revision if base.source.kind == "hf" else None)
+
+
+def _register(
+    registry: Registry, catalog: Catalog, outcome: PullResult, base: Base, folder: Path, say: Say
+) -> PullResult:
+    """The verified files as a version; a base that is new here is added first."""
+    added = base.name not in registry.base_names()
+    if added:
+        registry.put_base(base)
+    record = read_record(folder)
+    origin = Origin(
+        hub=hub_entry(Remote(outcome.endpoint), outcome.repo, outcome.revision),
+        recipe=_recipe(record, base),
+        digest=record.get("recipe_digest"),
+        move=True,
+    )
+    try:
+        made = import_adapter(registry, catalog, folder, outcome.name, base.name, origin)
+    except BaseException:
+        if added:
+            registry.remove_base(base.name)
+        raise
+    if added:
+        say(f"added base {base.name}: {base.source}" + f" at {base.revision}" * bool(base.revision))
+    shutil.rmtree(folder, ignore_errors=True)
+    for parent in (folder.parent, folder.parent.parent):
+        try:
+            os.rmdir(parent)
+        except OSError:
+            break
+    return PullResult(
+        **{
+            **asdict(outcome),
+            "version": made["version"],
+            "digest": made["digest"],
+            "path": made["path"],
+        }
+    )
+
+
+def _recipe(record: Mapping[str, Any], base: Base) -> Recipe | None:
+    """The recipe that the record tells; None where it tells none that can be used here."""
+    told = recorded(dict(record), "recipe")
+    if not told:
+        return None
+    given = {key: value for key, value in recorded(told, "training").items() if value is not None}
+    try:
+        return Recipe(
+            base=base.name,
+            method=str(told.get("method", "lora")),
+            options=json.loads(json.dumps(recorded(told, "options"))),
+            data=told.get("data"),
+            eval_data=told.get("eval_data"),
+            column_map=recorded(told, "column_map"),
+            training=read_training(given, ("adapter_hub.json", "recipe")),
+        )
+    except (AdapterHubError, SchemaError, TypeError):
+        return None

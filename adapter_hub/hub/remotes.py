@@ -1,0 +1,156 @@
+"""Which Hub is meant, the client for it, and its errors as ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from adapter_hub.errors import (
+    AdapterHubError,
+    ConflictError,
+    HubError,
+    UnknownNameError,
+    UsageError,
+)
+from adapter_hub.model import Remote
+from adapter_hub.registry.store import Registry
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+HUGGING_FACE = "https://huggingface.co"
+
+
+def default_remote() -> Remote:
+    """The Hub of ``HF_ENDPOINT``, else the public one. Raises UsageError."""
+    endpoint = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or HUGGING_FACE
+    if not endpoint.startswith(("http://", "https://")):
+        raise UsageError(f"HF_ENDPOINT is {endpoint!r}, not an address with https:// or http://.")
+    return Remote(endpoint)
+
+
+def find_remote(registry: Registry | None, name: str | None) -> Remote:
+    """The Hub of that name in the registry; without a name the default. Raises UnknownNameError."""
+    if name is None:
+        return default_remote()
+    return (registry or Registry.open()).remote(name)
+
+
+def open_client(remote: Remote) -> HfApi:
+    """The Hub's client, with the token that belongs to this Hub and no other."""
+    if remote.endpoint != HUGGING_FACE:
+        # A protocol of the public Hub's own; others would be asked for it in vain.
+        os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
+    from importlib.metadata import version
+
+    from huggingface_hub import HfApi, constants
+
+    if remote.endpoint != HUGGING_FACE:
+        constants.HF_HUB_DISABLE_XET = True  # it may have been imported before
+    return HfApi(
+        endpoint=remote.endpoint,
+        token=find_token(remote) or False,
+        library_name="adapter-hub",
+        library_version=version("adapter-hub"),
+    )
+
+
+def find_token(remote: Remote) -> str | None:
+    """The token for this Hub: what ``login`` stored for it, or the environment gives for it.
+
+    ``HF_TOKEN`` goes to the endpoint of the environment alone, and the active token of
+    huggingface_hub, whose endpoint nobody wrote down, to the public Hub alone.
+    """
+    from huggingface_hub import get_token
+    from huggingface_hub.utils import get_stored_tokens
+
+    stored: str | None = get_stored_tokens().get(token_name(remote))
+    if stored:
+        return stored
+    if remote.endpoint == HUGGING_FACE:
+        active: str | None = get_token() if default_remote() == remote else None
+        return active
+    if remote.endpoint == default_remote().endpoint:
+        return os.environ.get("HF_TOKEN") or None
+    return None
+
+
+def token_name(remote: Remote) -> str:
+    """The name of its token in huggingface_hub's store."""
+    return f"adapter-hub {remote.endpoint}"
+
+
+@contextlib.contextmanager
+def hub_errors(remote: Remote, what: str) -> Iterator[None]:
+    """Turn the client's errors into ours; ``what`` is the thing asked for, as in "OWNER/REPO".
+
+    Raises UnknownNameError, ConflictError, HubError.
+    """
+    try:
+        yield
+    except AdapterHubError:
+        raise
+    except Exception as error:
+        found = _translated(remote, what, error)
+        if found is None:
+            raise
+        raise found from error
+
+
+def _translated(remote: Remote, what: str, error: Exception) -> AdapterHubError | None:
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    where = f"{what} on {remote.endpoint}"
+    log_in = "adapter-hub login" + (f" --remote {remote.name}" if remote.name else "")
+    if isinstance(error, GatedRepoError):
+        return HubError(f"{where} is open only to those who asked for access.", hint=log_in)
+    if isinstance(error, RepositoryNotFoundError):
+        return UnknownNameError(f"{where}: there is none, or none that you may see.", hint=log_in)
+    if isinstance(error, RevisionNotFoundError):
+        return UnknownNameError(
+            f"{where} has no such revision.", hint="name a branch, tag or commit"
+        )
+    if isinstance(error, OfflineModeIsEnabled):
+        return HubError(
+            f"{where} cannot be asked: HF_HUB_OFFLINE is set.", hint="unset HF_HUB_OFFLINE"
+        )
+    if isinstance(error, HfHubHTTPError):
+        return _of_status(where, error.response.status_code, _said(error), log_in)
+    if isinstance(error, HFValidationError):
+        return UsageError(f"{what} is not the name of a repository: {_said(error)}")
+    if type(error).__module__.partition(".")[0] in ("httpx", "httpx2", "httpcore", "httpcore2"):
+        return HubError(
+            f"{where} cannot be reached: {_said(error) or type(error).__name__}.",
+            hint="check the network, then run the command again",
+        )
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return HubError(f"{where} cannot be reached: {_said(error)}.")
+    return None
+
+
+def _of_status(where: str, status: int, said: str, log_in: str) -> AdapterHubError:
+    if status in (401, 403):
+        return HubError(f"{where} refuses: {said} ({status}).", hint=log_in)
+    if status == 412:
+        return ConflictError(
+            f"{where} has changed meanwhile; nothing was overwritten.", hint="pull, then push again"
+        )
+    kinds: dict[int, str] = {409: "conflict", 413: "too large", 429: "too many requests"}
+    return HubError(
+        f"{where}: {kinds.get(status, 'error')} {status}: {said}", hint="run the command again"
+    )
+
+
+def _said(error: Exception) -> str:
+    said = getattr(error, "server_message", None) or str(error)
+    lines = [line.strip() for line in str(said).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,73 @@
+"""A repository as it stands on a Hub."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapter_hub.hub.download import Commit, fetch_file
+from adapter_hub.hub.files import CARD, RemoteFile
+from adapter_hub.hub.remotes import HUGGING_FACE
+from adapter_hub.model import Remote
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository, and its newest commit with its files; no commit where there is none."""
+
+    client: HfApi
+    remote: Remote
+    repo: str
+    head: str | None
+    files: Mapping[str, RemoteFile]
+
+
+def full_name(client: HfApi, repo: str) -> str:
+    """``OWNER/REPO``, with the user's own name where only the second part is given."""
+    if "/" in repo:
+        return repo
+    return f"{client.whoami()['name']}/{repo}"
+
+
+def look(client: HfApi, remote: Remote, repo: str) -> Repository:
+    """The repository; without a commit when there is none, or none that may be seen."""
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        head = client.model_info(repo).sha
+    except RepositoryNotFoundError:
+        return Repository(client, remote, repo, None, {})
+    return Repository(client, remote, repo, head, list_files(client, repo, head) if head else {})
+
+
+def list_files(client: HfApi, repo: str, revision: str) -> dict[str, RemoteFile]:
+    """The files of a commit, by path."""
+    from huggingface_hub.hf_api import RepoFile
+
+    return {
+        each.path: RemoteFile(each.size, each.blob_id, each.lfs.sha256 if each.lfs else None)
+        for each in client.list_repo_tree(repo, revision=revision, recursive=True)
+        if isinstance(each, RepoFile)
+    }
+
+
+def read_card(there: Repository) -> str | None:
+    """The text of the newest commit's card; None where it has none."""
+    if CARD not in there.files or there.head is None:
+        return None
+    commit = Commit(there.client, there.remote, there.repo, there.head)
+    with tempfile.TemporaryDirectory(prefix="adapter-hub-") as folder:
+        path = fetch_file(commit, CARD, there.files[CARD], Path(folder))
+        return path.read_bytes().decode("utf-8", "replace")
+
+
+def hub_entry(remote: Remote, repo: str, revision: str) -> dict[str, str]:
+    """A version's ``hub`` table; the public Hub goes without saying."""
+    entry = {"repo": repo, "revision": revision}
+    return entry if remote.endpoint == HUGGING_FACE else {**entry, "endpoint": remote.endpoint}
