@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from adapter_hub.errors import AdapterHubError as AdapterHubError
     from adapter_hub.generation.generate import generate as generate
     from adapter_hub.hookspecs import hookimpl as hookimpl
+    from adapter_hub.hub.pull import pull as pull
+    from adapter_hub.hub.push import push as push
     from adapter_hub.registry.store import Registry as Registry
     from adapter_hub.training.plan import Changes as Changes
     from adapter_hub.training.train import train as train
@@ -24,9 +26,20 @@ _EXPORTS = {
     "Registry": "adapter_hub.registry.store",
     "generate": "adapter_hub.generation.generate",
     "hookimpl": "adapter_hub.hookspecs",
+    "pull": "adapter_hub.hub.pull",
+    "push": "adapter_hub.hub.push",
     "train": "adapter_hub.training.train",
 }
-__all__ = ["AdapterHubError", "Changes", "Registry", "generate", "hookimpl", "train"]
+__all__ = [
+    "AdapterHubError",
+    "Changes",
+    "Registry",
+    "generate",
+    "hookimpl",
+    "pull",
+    "push",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,6 @@ TRIES = 5
 """Attempts in a row that may bring no byte."""
 _AGAIN = (408, 429, 500, 502, 503, 504)
 _LONGEST_WAIT = 60.0
-_CHUNK = 1 << 20
 
 OnBytes = Callable[[str, int, int], None]
 
@@ -131,7 +130,7 @@ def _write(
     if have and response.status_code != 206:
         have = 0  # the whole file comes, whatever was asked for
     with part.open("ab" if have else "wb") as output:
-        for chunk in response.iter_bytes(_CHUNK):
+        for chunk in response.iter_bytes():  # of a given size would hold back what has come
             output.write(chunk)
             have += len(chunk)
             on_bytes(name, have, file.size)
