@@ -93,15 +93,17 @@ def pull(
     registry = registry or Registry.open()
     asked = parse_repository(repository)
     where = find_remote(registry, remote)
-    name = check_name(name or asked.target.rpartition("/")[2], "an adapter")
-    here = _find_version(registry, where, asked.target, asked.selector)
+    if name is not None:
+        check_name(name, "an adapter")
+    here = _find_version(registry, where, asked.target, asked.selector, name)
     if here is None:
         client = open_client(where)
         with hub_errors(where, str(asked).removeprefix("hf:")):
             found = client.model_info(asked.target, revision=asked.selector)
-            here = _find_version(registry, where, found.id, found.sha)
+            here = _find_version(registry, where, found.id, found.sha, name)
     if here is not None:
         return here
+    name = name or check_name(asked.target.rpartition("/")[2], "an adapter")
     commit = Commit(client, where, asked.target, str(found.sha))
     _refuse_other(registry, name, commit)
     with hub_errors(where, asked.target):
@@ -136,13 +138,15 @@ def parse_repository(text: str) -> Reference:
 
 
 def _find_version(
-    registry: Registry, remote: Remote, repo: str, revision: str | None
+    registry: Registry, remote: Remote, repo: str, revision: str | None, name: str | None
 ) -> PullResult | None:
-    """The version that is this commit, if it is here and whole."""
+    """The version that is this commit, if it is here and whole, of ``name`` or of any adapter."""
     if not revision or not is_commit(revision):
         return None
     entry = hub_entry(remote, repo, revision)
     for adapter in registry.adapters():
+        if name not in (None, adapter.name):
+            continue
         for number, version in adapter.versions.items():
             folder = registry.version_folder(adapter.name, number)
             if dict(version.hub) == entry and not damage(folder, version):

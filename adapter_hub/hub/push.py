@@ -107,7 +107,7 @@ def push(
         base_to_name(registry, folder, None)  # before the network is asked
     client = open_client(where)
     with hub_errors(where, repo):
-        target = look(client, where, full_name(client, repo))
+        target = look(client, where, full_name(where, repo))
     base = base_to_name(registry, folder, _named_base(client, where, options.base_repo))
     files = outgoing(folder, base)
     _add_card(files, target, adapter, version, base, folder, options)

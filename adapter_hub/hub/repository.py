@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapter_hub.hub.accounts import who_am_i
 from adapter_hub.hub.download import Commit, fetch_file
 from adapter_hub.hub.files import CARD, RemoteFile
 from adapter_hub.hub.remotes import HUGGING_FACE
@@ -28,11 +29,12 @@ class Repository:
     files: Mapping[str, RemoteFile]
 
 
-def full_name(client: HfApi, repo: str) -> str:
-    """``OWNER/REPO``, with the user's own name where only the second part is given."""
-    if "/" in repo:
-        return repo
-    return f"{client.whoami()['name']}/{repo}"
+def full_name(remote: Remote, repo: str) -> str:
+    """``OWNER/REPO``, with the user's own name where only the second part is given.
+
+    Raises HubError.
+    """
+    return repo if "/" in repo else f"{who_am_i(remote)['name']}/{repo}"
 
 
 def look(client: HfApi, remote: Remote, repo: str) -> Repository:
