@@ -1,0 +1,150 @@
+"""The addresses of the Hub, and what stands around every request."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from adapter_hub.hubserver import committing, lfs, reading, repos, resolving
+from adapter_hub.hubserver.calls import Call, Hub, plain, refusal
+from adapter_hub.hubserver.refusals import Refused, RepoNotFound
+
+
+class _Kind(Convertor[str]):
+    regex = "models|datasets"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("kind", _Kind())
+
+
+def _no_such_repository(call: Call) -> Response:
+    """Names of one part are the Hub's own; this one has none of them."""
+    raise RepoNotFound
+
+
+def _route(method: str, path: str, function: Callable[[Call], Response]) -> Route:
+    return Route(path, plain(function), methods=[method])
+
+
+_REPO = "/api/{kind:kind}/{owner}/{name}"
+
+ROUTES = [
+    _route("GET", "/api/whoami-v2", repos.whoami),
+    _route("POST", "/api/repos/create", repos.create),
+    _route("DELETE", "/api/repos/delete", repos.delete),
+    _route("POST", "/api/repos/move", repos.move),
+    _route("POST", "/api/validate-yaml", committing.validate_yaml),
+    _route("GET", "/api/{kind:kind}", repos.listing),
+    _route("GET", _REPO, reading.info),
+    _route("GET", _REPO + "/revision/{rev}", reading.info),
+    _route("GET", _REPO + "/tree/{rev}", reading.tree),
+    _route("GET", _REPO + "/tree/{rev}/{path:path}", reading.tree),
+    _route("POST", _REPO + "/paths-info/{rev}", reading.paths_info),
+    _route("GET", _REPO + "/commits/{rev}", reading.commits),
+    _route("GET", _REPO + "/refs", reading.refs),
+    _route("POST", _REPO + "/tag/{rev}", reading.create_tag),
+    _route("DELETE", _REPO + "/tag/{rev}", reading.delete_tag),
+    _route("POST", _REPO + "/branch/{rev}", reading.create_branch),
+    _route("DELETE", _REPO + "/branch/{rev}", reading.delete_branch),
+    _route("GET", _REPO + "/auth-check", repos.auth_check),
+    _route("GET", _REPO + "/auth-check/write", repos.auth_check_write),
+    _route("PUT", _REPO + "/settings", repos.settings),
+    _route("POST", _REPO + "/preupload/{rev}", committing.preupload),
+    Route(_REPO + "/commit/{rev}", committing.commit, methods=["POST"]),
+    _route("GET", "/api/{kind:kind}/{name}", _no_such_repository),
+    _route("GET", "/api/{kind:kind}/{name}/revision/{rev}", _no_such_repository),
+    _route("POST", "/lfs/{kind:kind}/{owner}/{name}/verify", lfs.verify),
+    Route("/lfs/{kind:kind}/{owner}/{name}/{oid}", lfs.upload, methods=["PUT"]),
+    _route("POST", "/{kind:kind}/{owner}/{name}.git/info/lfs/objects/batch", lfs.batch),
+    _route("POST", "/{owner}/{name}.git/info/lfs/objects/batch", lfs.batch),
+    _route("GET", "/{kind:kind}/{owner}/{name}/resolve/{rev}/{path:path}", resolving.resolve),
+    _route("GET", "/{owner}/{name}/resolve/{rev}/{path:path}", resolving.resolve),
+    _route("GET", "/{name}/resolve/{rev}/{path:path}", _no_such_repository),
+]
+
+
+def make_app(hub: Hub) -> ASGIApp:
+    app = Starlette(
+        routes=ROUTES,
+        exception_handlers={
+            Refused: _refused,
+            HTTPException: _http_error,
+            TimeoutError: _busy,
+        },
+    )
+    app.router.redirect_slashes = False
+    app.state.hub = hub
+    return _Around(app)
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return refusal(error)
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+
+
+async def _busy(_request: Request, _error: Exception) -> Response:
+    """The lock was not to be had in time; clients wait and ask again."""
+    return JSONResponse({"error": "The repository is busy."}, 503, headers={"Retry-After": "5"})
+
+
+class _Around:
+    """One line on stderr for each request, an id for it, and its path as it was sent.
+
+    In the path as sent, a branch ``a/b`` is one segment ``a%2Fb``; decoded it would be two.
+    The line has no query and no header: a signature or a token could be in them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["path"] = scope["raw_path"].decode("ascii", "replace").partition("?")[0]
+        request_id, start, status, size = secrets.token_hex(8), time.monotonic(), 500, 0
+
+        async def counted(message: MutableMapping[str, Any]) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", []),
+                    (b"x-request-id", request_id.encode()),
+                ]
+            size += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, counted)
+        finally:
+            client, user = (scope.get("client") or ("-",))[0], scope.get("adapter_hub.user", "-")
+            took = (time.monotonic() - start) * 1000
+            print(
+                f"{client} {user} {scope['method']} {scope['path']} {status} {size} bytes"
+                f" {took:.0f} ms {request_id}",
+                file=sys.stderr,
+                flush=True,
+            )

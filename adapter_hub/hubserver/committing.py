@@ -1,0 +1,145 @@
+"""Uploads: which way each file goes, and the commit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from adapter_hub.hubserver import pulls
+from adapter_hub.hubserver.accounts import may_read
+from adapter_hub.hubserver.calls import Call, hub_of
+from adapter_hub.hubserver.ndjson import Body
+from adapter_hub.hubserver.records import LARGE, Commit, File, RepoType, State
+from adapter_hub.hubserver.refusals import Refused
+from adapter_hub.hubserver.repository import Repository
+
+_PIECE = 1 << 20
+
+
+def validate_yaml(call: Call) -> Response:
+    """Must answer JSON whatever it finds: the client reads that before the status."""
+    content = call.json.get("content")
+    errors: list[dict[str, str]] = []
+    front = str(content).replace("\r\n", "\n")
+    if front.startswith("---\n") and "\n---" in front[3:]:
+        import yaml
+
+        try:
+            told = yaml.safe_load(front[4 : front.index("\n---", 3)])
+            if not isinstance(told, dict | None):
+                errors.append({"message": "The metadata must be a mapping."})
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            errors.append({"message": f"The metadata is not YAML: {error}"})
+    return JSONResponse({"errors": errors, "warnings": []}, 400 if errors else 200)
+
+
+def preupload(call: Call) -> Response:
+    """``regular`` for clients that may upload by Xet: told ``lfs``, they would."""
+    repository, state, _ = call.writable()
+    tree = repository.resolve(call.part("rev"), state).tree
+    takes_lfs = "adapter-hub/" in call.request.headers.get("user-agent", "")
+    files = call.json.get("files")
+    if not isinstance(files, list):
+        raise Refused('"files" must be an array.')
+    return JSONResponse({"files": [_way(file, tree.get, takes_lfs) for file in files]})
+
+
+def _way(file: Any, current: Any, takes_lfs: bool) -> dict[str, object]:
+    if not isinstance(file, dict) or not isinstance(file.get("path"), str):
+        raise Refused("A file has no path.")
+    size = file.get("size")
+    lfs = takes_lfs and isinstance(size, int) and size >= LARGE
+    there: File | None = current(file["path"])
+    return {
+        "path": file["path"],
+        "uploadMode": "lfs" if lfs else "regular",
+        "shouldIgnore": False,
+        "oid": there and (there.sha256 if lfs else there.git),
+    }
+
+
+async def commit(request: Request) -> Response:
+    """Stores files as they arrive; only then, for a moment, holds the repository's lock."""
+    call = Call(hub_of(request), request)
+    repository, _, _ = await run_in_threadpool(call.writable)
+    body = Body(repository.blobs)
+    try:
+        piece = bytearray()
+        async for part in request.stream():
+            piece += part
+            if len(piece) >= _PIECE:
+                await run_in_threadpool(body.feed, bytes(piece))
+                piece.clear()
+        await run_in_threadpool(body.feed, bytes(piece))
+        await run_in_threadpool(body.finish)
+        return await run_in_threadpool(_commit, call, repository, body)
+    finally:
+        body.close()
+
+
+def _commit(call: Call, repository: Repository, body: Body) -> Response:
+    described = _described(call, repository, body)
+    author = call.require_user().name
+    with repository.edit() as state:
+        ref = _target(state, call.part("rev"))
+        number = None
+        if call.flag("create_pr"):
+            number = pulls.open_pull(state, ref, body.summary, author, body.description)
+            ref = pulls.ref_of(number)
+        made = repository.advance(
+            state,
+            ref,
+            lambda tree, commit: body.apply(tree, commit, described),
+            title=body.summary,
+            message=body.description,
+            author=author,
+            parent=body.parent,
+        )
+    return JSONResponse(_answer(call, made, number))
+
+
+def _answer(call: Call, made: Commit, number: int | None) -> dict[str, object]:
+    answer: dict[str, object] = {
+        "success": True,
+        "commitOid": made.id,
+        "commitUrl": f"{call.page_url}/commit/{made.id}",
+        "hookOutput": "",
+    }
+    if number is not None:
+        answer["pullRequestUrl"] = f"{call.page_url}/discussions/{number}"
+    return answer
+
+
+def _target(state: State, revision: str) -> str:
+    """The ref that a commit goes to: a branch or a pull request."""
+    if revision in state.refs:
+        return revision
+    return f"refs/heads/{revision}"
+
+
+def _described(call: Call, repository: Repository, body: Body) -> dict[str, File]:
+    """The entries of the new files. Raises Refused where an uploaded one did not arrive."""
+    described: dict[str, File] = {}
+    for change in body.changes:
+        if change.sha256:
+            if change.uploaded and repository.blobs.size(change.sha256) is None:
+                _link_from_elsewhere(call, repository, change.path, change.sha256)
+            described[change.path] = repository.describe(change.path, change.sha256)
+    return described
+
+
+def _link_from_elsewhere(call: Call, repository: Repository, path: str, digest: str) -> None:
+    """A copy from another repository names its content by the digest alone. Raises Refused."""
+    for kind in get_args(RepoType):
+        for other, state in call.store.states(kind):
+            owner = state.id.partition("/")[0]
+            if may_read(call.user, owner, private=state.private) and other.blobs.size(digest):
+                repository.blobs.link(other.blobs.path(digest))
+                return
+    raise Refused(
+        f"LFS pointer pointed to a file that does not exist: {json.dumps(path)} was not uploaded."
+    )

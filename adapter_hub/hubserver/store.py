@@ -1,0 +1,132 @@
+"""The repositories of one folder.
+
+models/OWNER/NAME/, datasets/OWNER/NAME/   repositories
+locks/                                     one lock for each, outside what may be renamed
+temporary/                                 content on its way in, and repositories on their way out
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import get_args
+
+from adapter_hub.hubserver.names import check_repo_part, folded
+from adapter_hub.hubserver.records import BINARY, Commit, File, RepoType, State, now
+from adapter_hub.hubserver.refusals import Exists, RepoNotFound
+from adapter_hub.hubserver.repository import MAIN, Repository
+from adapter_hub.registry.atomic import sync_folder
+
+LOCK_SECONDS = 60.0
+_DAY = 86400.0
+
+ATTRIBUTES = "".join(
+    f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in sorted(BINARY)
+).encode()
+"""The first commit's .gitattributes, as on the Hub: which files are described as LFS."""
+
+
+class Store:
+    """Opens the folder, and makes it when it is new. Raises OSError."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for each in ("locks", "temporary", *(f"{kind}s" for kind in get_args(RepoType))):
+            (folder / each).mkdir(parents=True, exist_ok=True)
+        self._temporary = folder / "temporary"
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove what a killed server left, but nothing that another one may be writing now."""
+        for path in self._temporary.iterdir():
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime < _DAY:
+                    continue
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _folder(self, kind: RepoType, id: str) -> Path:
+        owner, _, name = id.partition("/")
+        return self.folder / f"{kind}s" / check_repo_part(owner) / check_repo_part(name)
+
+    def _lock(self, kind: RepoType, id: str) -> Callable[[], AbstractContextManager[object]]:
+        from filelock import FileLock
+
+        # Names that differ in case alone cannot exist side by side: they share their lock.
+        path = self.folder / "locks" / f"{kind}--{id.replace('/', '--')}.lock".lower()
+        return lambda: FileLock(path, timeout=LOCK_SECONDS)
+
+    def repository(self, kind: RepoType, id: str) -> Repository:
+        """Raises Refused for a name that cannot be; whether it is there, its state tells."""
+        return Repository(self._folder(kind, id), self._temporary, self._lock(kind, id))
+
+    def create(self, kind: RepoType, id: str, *, private: bool, author: str) -> Repository:
+        """A repository with its first commit. Raises Refused, Exists."""
+        repository = self.repository(kind, id)
+        with self._lock(kind, id)():
+            self._refuse_twin(kind, id)
+            unfinished = self._temporary / secrets.token_hex(16)
+            draft = Repository(unfinished, self._temporary, self._lock(kind, id))
+            for folder in (unfinished, unfinished / "commits", unfinished / "blobs"):
+                folder.mkdir()
+            file = draft.describe(".gitattributes", draft.blobs.add(ATTRIBUTES))
+            tree: dict[str, File] = {".gitattributes": file}
+            first = Commit.make(None, "initial commit", "", author, now(), tree)
+            draft.put_commit(first)
+            draft.write(State(id, kind, now(), private, refs={MAIN: first.id}))
+            self._rename(unfinished, repository.folder)
+        return repository
+
+    def _rename(self, source: Path, target: Path) -> None:
+        if not target.parent.exists():
+            target.parent.mkdir(exist_ok=True)
+            sync_folder(target.parent.parent)
+        os.replace(source, target)
+        sync_folder(target.parent)
+
+    def _refuse_twin(self, kind: RepoType, id: str) -> None:
+        for other in self._ids(kind):
+            if folded(other) == folded(id):
+                raise Exists(f"You already created this {kind} repo: {other}")
+
+    def delete(self, kind: RepoType, id: str) -> None:
+        """Raises RepoNotFound."""
+        repository = self.repository(kind, id)
+        doomed = self._temporary / secrets.token_hex(16)
+        with self._lock(kind, id)():
+            repository.state()
+            os.replace(repository.folder, doomed)
+            sync_folder(repository.folder.parent)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+    def move(self, kind: RepoType, source: str, target: str) -> None:
+        """Give a repository another name. Raises Refused, RepoNotFound, Exists."""
+        moved = self.repository(kind, target)
+        with ExitStack() as locks:
+            # Always in the same order, or two moves could wait for each other.
+            for id in sorted({source.lower(): source, target.lower(): target}.values()):
+                locks.enter_context(self._lock(kind, id)())
+            repository = self.repository(kind, source)
+            state = repository.state()
+            if folded(source) != folded(target):
+                self._refuse_twin(kind, target)
+            # Between these steps the folder's name and the state's differ; the folder's counts.
+            self._rename(repository.folder, moved.folder)
+            state.id = target
+            moved.write(state)
+
+    def _ids(self, kind: RepoType) -> Iterator[str]:
+        for path in (self.folder / f"{kind}s").glob("*/*/repository.json"):
+            yield f"{path.parent.parent.name}/{path.parent.name}"
+
+    def states(self, kind: RepoType) -> Iterator[tuple[Repository, State]]:
+        """Every repository, in the order of their names."""
+        for id in sorted(self._ids(kind), key=str.lower):
+            repository = self.repository(kind, id)
+            with contextlib.suppress(RepoNotFound):  # deleted in this moment
+                yield repository, repository.state()
