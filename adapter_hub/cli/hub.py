@@ -1,4 +1,4 @@
-"""``adapter-hub hub serve``."""
+"""``adapter-hub hub serve|mirror``."""
 
 from __future__ import annotations
 
@@ -38,3 +38,29 @@ def serve(context: Context, folder: Path, host: str, port: int, users: Path | No
     from adapter_hub.hubserver.serve import serve as run
 
     run(folder, host, port, users, tell=click.echo, say=context.say)
+
+
+@command.command(
+    "mirror", epilog="Example: adapter-hub hub mirror ~/our-hub openai-community/gpt2 --from-cache"
+)
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("repo")
+@click.option("--from-cache", is_flag=True, help="Take it from the local Hub cache.")
+@click.option("--revision", default="main", show_default=True, help="Branch, tag or commit.")
+@click.option("--dataset", is_flag=True, help="REPO is a dataset.")
+@pass_context
+def mirror(
+    context: Context, folder: Path, repo: str, from_cache: bool, revision: str, dataset: bool
+) -> None:
+    """Serve REPO (OWNER/NAME) in FOLDER too, under the commit id that it has on the Hub."""
+    from adapter_hub.errors import UsageError
+
+    if not from_cache:
+        raise UsageError("--from-cache must be given: there is no other source yet.")
+    from huggingface_hub import constants
+
+    from adapter_hub.hubserver.mirror import mirror as run
+
+    cache = Path(constants.HF_HUB_CACHE)
+    done = run(folder, cache, "dataset" if dataset else "model", repo, revision)
+    click.echo(f"{repo} at {done.revision}: {done.files} files, {done.bytes:,} bytes")

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from adapter_hub.hubserver import committing, lfs, reading, repos, resolving
+from adapter_hub.hubserver import committing, discussions, lfs, pages, reading, repos, resolving
 from adapter_hub.hubserver.calls import Call, Hub, plain, refusal
 from adapter_hub.hubserver.refusals import Refused, RepoNotFound
 
@@ -44,6 +44,7 @@ def _route(method: str, path: str, function: Callable[[Call], Response]) -> Rout
 
 
 _REPO = "/api/{kind:kind}/{owner}/{name}"
+_DISCUSSIONS = _REPO + "/discussions"
 
 ROUTES = [
     _route("GET", "/api/whoami-v2", repos.whoami),
@@ -68,6 +69,16 @@ ROUTES = [
     _route("PUT", _REPO + "/settings", repos.settings),
     _route("POST", _REPO + "/preupload/{rev}", committing.preupload),
     Route(_REPO + "/commit/{rev}", committing.commit, methods=["POST"]),
+    _route("GET", _DISCUSSIONS, discussions.listing),
+    _route("POST", _DISCUSSIONS, discussions.create),
+    _route("GET", _DISCUSSIONS + "/{num}", discussions.details),
+    _route("POST", _DISCUSSIONS + "/{num}/comment", discussions.comment),
+    _route("POST", _DISCUSSIONS + "/{num}/comment/{event}/edit", discussions.edit_comment),
+    _route("POST", _DISCUSSIONS + "/{num}/comment/{event}/hide", discussions.hide_comment),
+    _route("POST", _DISCUSSIONS + "/{num}/title", discussions.rename),
+    _route("POST", _DISCUSSIONS + "/{num}/status", discussions.set_status),
+    _route("POST", _DISCUSSIONS + "/{num}/merge", discussions.merge),
+    _route("POST", _REPO + "/super-squash/{rev}", committing.squash),
     _route("GET", "/api/{kind:kind}/{name}", _no_such_repository),
     _route("GET", "/api/{kind:kind}/{name}/revision/{rev}", _no_such_repository),
     _route("POST", "/lfs/{kind:kind}/{owner}/{name}/verify", lfs.verify),
@@ -77,6 +88,12 @@ ROUTES = [
     _route("GET", "/{kind:kind}/{owner}/{name}/resolve/{rev}/{path:path}", resolving.resolve),
     _route("GET", "/{owner}/{name}/resolve/{rev}/{path:path}", resolving.resolve),
     _route("GET", "/{name}/resolve/{rev}/{path:path}", _no_such_repository),
+    _route("GET", "/", pages.front),
+    *(
+        _route("GET", start + "/{owner}/{name}" + end, pages.repository)
+        for start in ("/{kind:kind}", "")
+        for end in ("", "/tree/{rev}", "/commit/{rev}")
+    ),
 ]
 
 

@@ -9,11 +9,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from adapter_hub.hubserver import pulls
+from adapter_hub.hubserver import cards, pulls
 from adapter_hub.hubserver.accounts import may_read
 from adapter_hub.hubserver.calls import Call, hub_of
 from adapter_hub.hubserver.ndjson import Body
-from adapter_hub.hubserver.records import LARGE, Commit, File, RepoType, State
+from adapter_hub.hubserver.records import LARGE, Commit, File, RepoType, State, now
 from adapter_hub.hubserver.refusals import Refused
 from adapter_hub.hubserver.repository import Repository
 
@@ -22,18 +22,13 @@ _PIECE = 1 << 20
 
 def validate_yaml(call: Call) -> Response:
     """Must answer JSON whatever it finds: the client reads that before the status."""
-    content = call.json.get("content")
-    errors: list[dict[str, str]] = []
-    front = str(content).replace("\r\n", "\n")
-    if front.startswith("---\n") and "\n---" in front[3:]:
-        import yaml
-
+    head, end, _ = call.text("content").replace("\r\n", "\n").partition("\n---")
+    errors = []
+    if end and head.startswith("---\n"):
         try:
-            told = yaml.safe_load(front[4 : front.index("\n---", 3)])
-            if not isinstance(told, dict | None):
-                errors.append({"message": "The metadata must be a mapping."})
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            errors.append({"message": f"The metadata is not YAML: {error}"})
+            cards.parse(head.removeprefix("---\n"))
+        except ValueError as error:
+            errors.append({"message": str(error)})
     return JSONResponse({"errors": errors, "warnings": []}, 400 if errors else 200)
 
 
@@ -88,8 +83,9 @@ def _commit(call: Call, repository: Repository, body: Body) -> Response:
         ref = _target(state, call.part("rev"))
         number = None
         if call.flag("create_pr"):
-            number = pulls.open_pull(state, ref, body.summary, author, body.description)
+            number = pulls.open_pull(state, ref, body.summary, author, body.description).num
             ref = pulls.ref_of(number)
+        before = state.refs.get(ref)
         made = repository.advance(
             state,
             ref,
@@ -99,6 +95,8 @@ def _commit(call: Call, repository: Repository, body: Body) -> Response:
             author=author,
             parent=body.parent,
         )
+        if made.id != before:
+            pulls.note_commit(state, ref, made)
     return JSONResponse(_answer(call, made, number))
 
 
@@ -143,3 +141,15 @@ def _link_from_elsewhere(call: Call, repository: Repository, path: str, digest: 
     raise Refused(
         f"LFS pointer pointed to a file that does not exist: {json.dumps(path)} was not uploaded."
     )
+
+
+def squash(call: Call) -> Response:
+    """One commit without a past in place of a branch's history; what it named stays readable."""
+    repository, _, user = call.writable()
+    with repository.edit() as state:
+        ref = f"refs/heads/{call.part('rev')}"
+        tree = repository.resolve(ref, state).tree
+        made = Commit.make(None, call.text("message", "Super-squash"), "", user.name, now(), tree)
+        repository.put_commit(made)
+        state.refs[ref] = made.id
+    return JSONResponse({})

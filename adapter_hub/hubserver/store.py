@@ -82,6 +82,15 @@ class Store:
             self._rename(unfinished, repository.folder)
         return repository
 
+    def open_or_create(self, kind: RepoType, id: str, *, author: str) -> Repository:
+        """Raises Refused, Exists where another repository has this name in other letters."""
+        repository = self.repository(kind, id)
+        try:
+            repository.state()
+        except RepoNotFound:
+            return self.create(kind, id, private=False, author=author)
+        return repository
+
     def _rename(self, source: Path, target: Path) -> None:
         if not target.parent.exists():
             target.parent.mkdir(exist_ok=True)
