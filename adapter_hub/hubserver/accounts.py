@@ -51,7 +51,8 @@ def may_read(user: User | None, owner: str, *, private: bool) -> bool:
 def check_may_write(user: User | None, owner: str) -> User:
     """Raises NotLoggedIn, Forbidden."""
     if user is None:
-        raise NotLoggedIn("Invalid username or password: a write token of this Hub is needed.")
+        # These words: at others the client says that there is no repository.
+        raise NotLoggedIn("Invalid credentials in Authorization header")
     if user.role != "write":
         raise Forbidden(f"The token of {user.name} may read only.")
     if not user.belongs_to(owner):

@@ -38,7 +38,12 @@ class Incoming:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        self._blobs.enter(self._path, self.sha256)
+        target = self._blobs.path(self.sha256)
+        if not target.parent.exists():
+            target.parent.mkdir(exist_ok=True)
+            sync_folder(target.parent.parent)
+        os.replace(self._path, target)
+        sync_folder(target.parent)
         return self.sha256
 
     def __enter__(self) -> Incoming:
@@ -80,21 +85,6 @@ class Blobs:
         with self.incoming() as incoming:
             incoming.write(content)
             return incoming.keep()
-
-    def enter(self, path: Path, sha256: str) -> None:
-        """Rename a durable file to be the blob of this digest."""
-        target = self.path(sha256)
-        if not target.parent.exists():
-            target.parent.mkdir(exist_ok=True)
-            sync_folder(target.parent.parent)
-        os.replace(path, target)
-        sync_folder(target.parent)
-
-    def link(self, blob: Path) -> None:
-        """Have another repository's blob too, without a second copy."""
-        draft = self.temporary / secrets.token_hex(16)
-        os.link(blob, draft)
-        self.enter(draft, blob.name)
 
     def git_id(self, sha256: str) -> str:
         """The id that git gives to this content. Reads it once."""

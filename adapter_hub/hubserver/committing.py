@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any, get_args
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from adapter_hub.hubserver import cards, pulls
-from adapter_hub.hubserver.accounts import may_read
 from adapter_hub.hubserver.calls import Call, hub_of
 from adapter_hub.hubserver.ndjson import Body
-from adapter_hub.hubserver.records import LARGE, Commit, File, RepoType, State, now
+from adapter_hub.hubserver.records import LARGE, Commit, File, State, now
 from adapter_hub.hubserver.refusals import Refused
 from adapter_hub.hubserver.repository import Repository
 
@@ -77,7 +75,7 @@ async def commit(request: Request) -> Response:
 
 
 def _commit(call: Call, repository: Repository, body: Body) -> Response:
-    described = _described(call, repository, body)
+    described = _described(repository, body)
     author = call.require_user().name
     with repository.edit() as state:
         ref = _target(state, call.part("rev"))
@@ -119,28 +117,18 @@ def _target(state: State, revision: str) -> str:
     return f"refs/heads/{revision}"
 
 
-def _described(call: Call, repository: Repository, body: Body) -> dict[str, File]:
+def _described(repository: Repository, body: Body) -> dict[str, File]:
     """The entries of the new files. Raises Refused where an uploaded one did not arrive."""
     described: dict[str, File] = {}
     for change in body.changes:
         if change.sha256:
-            if change.uploaded and repository.blobs.size(change.sha256) is None:
-                _link_from_elsewhere(call, repository, change.path, change.sha256)
+            if repository.blobs.size(change.sha256) is None:
+                raise Refused(
+                    f"LFS pointer pointed to a file that does not exist: {change.path} was not "
+                    "uploaded."
+                )
             described[change.path] = repository.describe(change.path, change.sha256)
     return described
-
-
-def _link_from_elsewhere(call: Call, repository: Repository, path: str, digest: str) -> None:
-    """A copy from another repository names its content by the digest alone. Raises Refused."""
-    for kind in get_args(RepoType):
-        for other, state in call.store.states(kind):
-            owner = state.id.partition("/")[0]
-            if may_read(call.user, owner, private=state.private) and other.blobs.size(digest):
-                repository.blobs.link(other.blobs.path(digest))
-                return
-    raise Refused(
-        f"LFS pointer pointed to a file that does not exist: {json.dumps(path)} was not uploaded."
-    )
 
 
 def squash(call: Call) -> Response:

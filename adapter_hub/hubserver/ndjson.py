@@ -25,11 +25,10 @@ _LONGEST = 1 << 20
 
 @dataclass(frozen=True)
 class Change:
-    """``sha256`` is the new content of ``path``, or None for what is deleted."""
+    """``sha256`` is the new content of ``path``, stored here or uploaded before; None for what is deleted."""
 
     path: str
     sha256: str | None = None
-    uploaded: bool = False
     folder: bool = False
 
 
@@ -161,7 +160,7 @@ def _read_change(key: object, value: dict[str, Any], stored: str | None) -> Chan
         oid = _text(value, "oid")
         if value.get("algo", "sha256") != "sha256" or not SHA256.fullmatch(oid):
             raise Refused("An LFS file's oid is not a sha256.")
-        return Change(check_path(path), oid, uploaded=True)
+        return Change(check_path(path), oid)
     raise Refused(f"A line of the commit has the unknown key {key!r}.")
 
 

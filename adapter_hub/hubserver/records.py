@@ -120,7 +120,10 @@ class Discussion:
 
 @dataclass
 class State:
-    """Everything in a repository that can change. One file, replaced in one step."""
+    """Everything in a repository that can change. One file, replaced in one step.
+
+    The ``id`` is not in the file: it is where the file lies, also after a move.
+    """
 
     id: str
     type: RepoType
@@ -132,13 +135,15 @@ class State:
     discussions: list[Discussion] = field(default_factory=list)
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), ensure_ascii=False, indent=1).encode()
+        fields = asdict(self)
+        del fields["id"]
+        return json.dumps(fields, ensure_ascii=False, indent=1).encode()
 
     @classmethod
-    def from_json(cls, content: bytes) -> State:
+    def from_json(cls, id: str, content: bytes) -> State:
         fields = json.loads(content)
         fields["discussions"] = [Discussion(**each) for each in fields["discussions"]]
-        return cls(**fields)
+        return cls(id=id, **fields)
 
 
 def now() -> str:

@@ -64,10 +64,10 @@ def create(call: Call) -> Response:
 
 
 def delete(call: Call) -> Response:
-    user = call.require_user()
-    kind, id = _kind(call), f"{call.text('organization', user.name)}/{call.text('name')}"
-    _, state = call.readable_at(kind, id)
-    check_may_write(user, state.id.partition("/")[0])
+    owner = call.json.get("organization") or call.require_user().name
+    kind, id = _kind(call), f"{owner}/{call.text('name')}"
+    call.readable_at(kind, id)
+    check_may_write(call.user, str(owner))
     call.store.delete(kind, id)
     return JSONResponse({})
 

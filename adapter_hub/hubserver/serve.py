@@ -8,8 +8,12 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import uvicorn
+
 from adapter_hub.errors import AdapterHubError
 from adapter_hub.hubserver.accounts import Accounts, kept_secret, local_user, read_users
+from adapter_hub.hubserver.app import make_app
+from adapter_hub.hubserver.calls import Hub
 from adapter_hub.hubserver.store import Store
 
 
@@ -31,12 +35,13 @@ def serve(
     store, secret, local, token = _open(folder, accounts is None)
     listening = _listen(host, port)
     with listening:
+        server = _server(store, accounts or local, secret)
         tell(f"export HF_ENDPOINT={_address(listening)}")
         if token:
             tell(f"export HF_TOKEN={token}")
-        elif local:
+        elif accounts is None:
             say(f"the token of user local is in {folder / 'token'}")
-        _run(store, accounts or local, secret, listening)
+        server.run(sockets=[listening])
     say("stopped")
 
 
@@ -82,15 +87,12 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _address(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = socket.gethostname()  # every address is one that nobody can connect to
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _run(store: Store, accounts: Accounts, secret: bytes, listening: socket.socket) -> None:
-    import uvicorn
-
-    from adapter_hub.hubserver.app import make_app
-    from adapter_hub.hubserver.calls import Hub
-
+def _server(store: Store, accounts: Accounts, secret: bytes) -> uvicorn.Server:
     settings = uvicorn.Config(
         make_app(Hub(store, accounts, secret)),
         http="h11",
@@ -107,4 +109,4 @@ def _run(store: Store, accounts: Accounts, secret: bytes, listening: socket.sock
     # When it has stopped, uvicorn sends itself the signal again for whoever started it.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: None)
-    uvicorn.Server(settings).run(sockets=[listening])
+    return uvicorn.Server(settings)

@@ -121,13 +121,10 @@ class Store:
             for id in sorted({source.lower(): source, target.lower(): target}.values()):
                 locks.enter_context(self._lock(kind, id)())
             repository = self.repository(kind, source)
-            state = repository.state()
+            repository.state()
             if folded(source) != folded(target):
                 self._refuse_twin(kind, target)
-            # Between these steps the folder's name and the state's differ; the folder's counts.
             self._rename(repository.folder, moved.folder)
-            state.id = target
-            moved.write(state)
 
     def _ids(self, kind: RepoType) -> Iterator[str]:
         for path in (self.folder / f"{kind}s").glob("*/*/repository.json"):

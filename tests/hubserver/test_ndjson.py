@@ -69,7 +69,7 @@ def test_pieces_of_any_length_are_the_same_commit(blobs: Blobs, cuts: list[int])
     stored = [Change(f"f{n}", hashlib.sha256(c).hexdigest()) for n, c in enumerate(CONTENTS)]
     assert body.changes == [
         *stored,
-        Change("w.bin", "b" * 64, uploaded=True),
+        Change("w.bin", "b" * 64),
         Change("old"),
         Change("dir", folder=True),
     ]

@@ -1,0 +1,75 @@
+"""The pages for people."""
+
+from __future__ import annotations
+
+import urllib.request
+
+import pytest
+from hubbox import HubBox
+from huggingface_hub import HfApi
+
+CARD = """\
+---
+license: mit
+base_model: team/base
+tags: [a, "<b>"]
+---
+# Sums of *numbers*
+
+| metric | value |
+|---|---:|
+| loss | 1.5 |
+
+![the loss](loss.png) [config](adapter_config.json) [bad](javascript:alert(1))
+
+<script>alert(2)</script>
+<img src=x onerror=alert(3)>
+"""
+
+
+def page(box: HubBox, path: str) -> tuple[str, str]:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(box.endpoint + path, timeout=30) as response:
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        return response.read().decode(), response.headers["Content-Security-Policy"]
+
+
+@pytest.fixture
+def carded(ann: HfApi, repo: str) -> str:
+    ann.upload_file(repo_id=repo, path_or_fileobj=CARD.encode(), path_in_repo="README.md")
+    ann.upload_file(repo_id=repo, path_or_fileobj=b"x" * 12345, path_in_repo="a #&.bin")
+    ann.create_tag(repo, tag="v1")
+    return repo
+
+
+def test_the_front_lists_what_is_public(box: HubBox, ann: HfApi, carded: str) -> None:
+    ann.create_repo("ann/private-one", private=True, exist_ok=True)
+    text, policy = page(box, "/")
+    assert f'<a href="/{carded}">{carded}</a>' in text
+    assert "private-one" not in text
+    assert f"export HF_ENDPOINT={box.endpoint}" in text
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+
+
+def test_a_card_is_rendered_and_nothing_in_it_runs(box: HubBox, ann: HfApi, carded: str) -> None:
+    text, policy = page(box, f"/{carded}")
+    assert "<h1>Sums of <em>numbers</em></h1>" in text
+    assert "<th>license</th><td>mit</td>" in text
+    assert "<td>a, &lt;b&gt;</td>" in text
+    assert '<td class="size">1.5</td>' in text
+    assert "style=" not in text
+    assert '<img src="loss.png" alt="the loss"' in text
+    assert f'<base href="/{carded}/resolve/{ann.repo_info(carded).sha}/">' in text
+    assert "script-src" not in policy
+    for evil in ("<script", "<img src=x", 'href="javascript'):
+        assert evil not in text
+    assert '/a%20%23%26.bin">a #&amp;.bin</a></td><td class="size">12,345</td>' in text
+    assert page(box, f"/{carded}/tree/v1")[0] == text
+
+
+def test_a_repository_without_a_card(box: HubBox, ann: HfApi) -> None:
+    ann.create_repo("ann/bare-rows", repo_type="dataset", exist_ok=True)
+    text, _ = page(box, "/datasets/ann/bare-rows")
+    assert "dataset at " in text
+    assert ".gitattributes" in text

@@ -1,0 +1,98 @@
+"""The command: how it starts, what it prints, how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+import workshop
+from hubbox import HubBox
+from huggingface_hub import HfApi
+
+
+def serve(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*workshop.ADAPTER_HUB, "hub", "serve", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_says_how_it_is_used_and_ends_when_asked(tmp_path: Path, how: signal.Signals) -> None:
+    with HubBox(tmp_path / "box") as box:
+        assert HfApi(endpoint=box.endpoint, token=box.token).whoami()["name"] == "local"
+        assert box.process
+        assert box.process.stdout
+        box.process.send_signal(how)
+        assert box.process.wait(30) == 0
+        assert box.process.stdout.read() == f"export HF_TOKEN={box.token}\n"
+    assert box.log().splitlines()[-1] == "stopped"
+    assert box.token not in box.log()
+    assert (tmp_path / "box" / "token").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_was_stored_is_there_after_a_kill(tmp_path: Path) -> None:
+    with HubBox(tmp_path / "box") as box:
+        api = HfApi(endpoint=box.endpoint, token=box.token)
+        api.create_repo("sums")
+        made = api.upload_file(repo_id="local/sums", path_or_fileobj=b"x", path_in_repo="x.txt")
+        assert box.process
+        box.process.kill()
+        box.process.wait(30)
+    with HubBox(tmp_path / "box") as again, HubBox(tmp_path / "box") as beside:
+        assert again.token == beside.token == box.token
+        for each in (again, beside):
+            api = HfApi(endpoint=each.endpoint, token=each.token)
+            assert api.repo_info("local/sums").sha == made.oid
+        assert again.process
+        assert again.process.stdout
+    assert "the token of user local is in" in again.log()
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = serve(str(tmp_path / "box"), "--port", str(port))
+    assert done.returncode == 1
+    assert f"127.0.0.1 port {port} cannot be listened on: another program has it" in done.stderr
+    assert "--port 0" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    done = serve(str(tmp_path / "file" / "box"), "--port", "0")
+    assert done.returncode == 1
+    assert "cannot be read or written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_file_of_users(tmp_path: Path) -> None:
+    (tmp_path / "users.toml").write_text("[users.ann]\n")
+    done = serve(str(tmp_path / "box"), "--users", str(tmp_path / "users.toml"))
+    assert done.returncode == 2
+    assert "users.ann has either token or token_sha256" in done.stderr
+    assert not (tmp_path / "box").exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads memory from /proc")
+@pytest.mark.slow
+def test_a_large_regular_file_costs_the_server_little_memory(tmp_path: Path) -> None:
+    with HubBox(tmp_path / "box") as box:
+        assert box.process
+        api = HfApi(endpoint=box.endpoint, token=box.token)
+        api.create_repo("large")
+
+        def peak() -> int:
+            assert box.process
+            status = Path(f"/proc/{box.process.pid}/status").read_text()
+            return int(status.partition("VmHWM:")[2].split()[0]) >> 10
+
+        before = peak()
+        content = os.urandom(120 << 20)
+        api.upload_file(repo_id="local/large", path_or_fileobj=content, path_in_repo="w.bin")
+        got = api.hf_hub_download("local/large", "w.bin")
+        assert Path(got).read_bytes() == content
+        assert peak() - before < 40
