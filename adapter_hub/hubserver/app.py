@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import sys
 import time
@@ -11,7 +12,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -103,7 +104,9 @@ def make_app(hub: Hub) -> ASGIApp:
         exception_handlers={
             Refused: _refused,
             HTTPException: _http_error,
+            ClientDisconnect: _gone,
             TimeoutError: _busy,
+            OSError: _cannot_store,
         },
     )
     app.router.redirect_slashes = False
@@ -124,6 +127,19 @@ async def _http_error(_request: Request, error: Exception) -> Response:
 async def _busy(_request: Request, _error: Exception) -> Response:
     """The lock was not to be had in time; clients wait and ask again."""
     return JSONResponse({"error": "The repository is busy."}, 503, headers={"Retry-After": "5"})
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Nobody reads it; the log has the line."""
+    return Response(status_code=400)
+
+
+async def _cannot_store(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, OSError)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    message = "The Hub has no space left." if full else "The Hub cannot read or write its files."
+    return JSONResponse({"error": message}, 507 if full else 500)
 
 
 class _Around:

@@ -69,7 +69,9 @@ class Repository:
     # Commits -----------------------------------------------------------------------------
 
     def commit(self, id: str) -> Commit:
-        """Raises RevisionNotFound."""
+        """Raises RevisionNotFound, also for what is no id: it would be a path."""
+        if not COMMIT.fullmatch(id):
+            raise RevisionNotFound(id)
         try:
             return Commit.from_json(id, (self.folder / "commits" / f"{id}.json").read_bytes())
         except FileNotFoundError:
@@ -89,9 +91,7 @@ class Repository:
         for ref in (revision, BRANCHES + revision, TAGS + revision):
             if ref in refs:
                 return self.commit(refs[ref])
-        if COMMIT.fullmatch(revision):
-            return self.commit(revision)
-        raise RevisionNotFound(revision)
+        return self.commit(revision)
 
     def file(self, revision: str, path: str) -> tuple[Commit, File]:
         """Raises RevisionNotFound, EntryNotFound."""

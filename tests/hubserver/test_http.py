@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hubbox import HubBox
@@ -114,6 +118,42 @@ def test_errors_have_codes(box: HubBox, ann: HfApi, weights: str) -> None:
         told = ask(box, "GET", path)
         assert (told.status, told.headers["X-Error-Code"]) == (404, code), path
         assert told.json["error"]
+
+
+def test_a_page_begins_at_no_other_repository(box: HubBox, ann: HfApi, repo: str) -> None:
+    ann.create_repo("ann/elsewhere", private=True, exist_ok=True)
+    commit = ann.repo_info("ann/elsewhere").sha
+    for cursor in (f"../../elsewhere/commits/{commit}", "../repository", "nope"):
+        told = ask(box, "GET", f"/api/models/{repo}/commits/main?cursor={cursor}")
+        assert (told.status, told.headers["X-Error-Code"]) == (404, "RevisionNotFound")
+
+
+def test_lists_come_in_pages(box: HubBox, client: Callable[[str], HfApi]) -> None:
+    for name in "abc":
+        client("eve").create_repo(f"eve/{name}")
+    found, path = [], "/api/models?author=eve&limit=2&full=1"
+    while path:
+        told = ask(box, "GET", path)
+        found.append([each["id"] for each in told.json])
+        path = (told.headers["Link"] or "").partition(">")[0].lstrip("<")
+    assert found == [["eve/a", "eve/b"], ["eve/c"]]
+
+
+def test_a_client_that_goes_away_leaves_nothing(box: HubBox, repo: str) -> None:
+    address = urlsplit(box.endpoint)
+    head = (
+        f"POST /api/models/{repo}/commit/main HTTP/1.1\r\nHost: x\r\n"
+        "Authorization: Bearer token-of-ann\r\nContent-Length: 9999999\r\n\r\n"
+        '{"key":"header","value":{"summary":"x"}}\n{"key":"file","value":{"content":"'
+    )
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(head.encode() + b"QUJD" * 700_000)
+    deadline = time.monotonic() + 30
+    while f"POST /api/models/{repo}/commit/main 400" not in box.log():
+        assert time.monotonic() < deadline, box.log()
+        time.sleep(0.01)
+    assert not list((box.folder / "temporary").iterdir())
+    assert "Traceback" not in box.log()
 
 
 def test_private_and_absent_answer_the_same(box: HubBox, ann: HfApi) -> None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import shutil
+import subprocess
 import urllib.request
+from pathlib import Path
 
 import pytest
 from hubbox import HubBox
 from huggingface_hub import HfApi
 
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 CARD = """\
 ---
 license: mit
@@ -73,3 +80,21 @@ def test_a_repository_without_a_card(box: HubBox, ann: HfApi) -> None:
     text, _ = page(box, "/datasets/ann/bare-rows")
     assert "dataset at " in text
     assert ".gitattributes" in text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
+def test_a_browser_shows_the_pages_without_a_complaint(
+    box: HubBox, carded: str, ann: HfApi, tmp_path: Path
+) -> None:
+    ann.upload_file(repo_id=carded, path_or_fileobj=PIXEL, path_in_repo="loss.png")
+    for path in ("/", f"/{carded}"):
+        command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu"]
+        command += [f"--user-data-dir={tmp_path}", "--enable-logging=stderr", "--dump-dom"]
+        done = subprocess.run(
+            [*command, box.endpoint + path], capture_output=True, text=True, timeout=120
+        )
+        # A policy that is violated, a script that runs, an image that is not found.
+        assert "CONSOLE" not in done.stderr, done.stderr
+        assert carded in done.stdout
+    assert f"GET /{carded}/resolve/{ann.repo_info(carded).sha}/loss.png 200" in box.log()

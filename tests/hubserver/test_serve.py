@@ -69,6 +69,24 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_mirror_from_the_command_line(tmp_path: Path) -> None:
+    commit, cache = "a" * 40, tmp_path / "cache"
+    snapshot = cache / "models--team--base" / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text("{}")
+    command = [*workshop.ADAPTER_HUB, "hub", "mirror", str(tmp_path / "box"), "team/base"]
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        settings = {**os.environ, "HF_HUB_CACHE": str(cache)}
+        return subprocess.run([*command, *options], capture_output=True, text=True, env=settings)
+
+    assert run().returncode == 2
+    assert run("--from-cache").returncode == 2
+    done = run("--from-cache", "--revision", commit)
+    assert done.stdout == f"team/base at {commit}: 1 files, 2 bytes\n", done.stderr
+    assert (tmp_path / "box" / "models" / "team" / "base" / "commits" / f"{commit}.json").exists()
+
+
 def test_a_wrong_file_of_users(tmp_path: Path) -> None:
     (tmp_path / "users.toml").write_text("[users.ann]\n")
     done = serve(str(tmp_path / "box"), "--users", str(tmp_path / "users.toml"))
