@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapter_hub.hubserver import committing, discussions, lfs, pages, reading, repos, resolving
-from adapter_hub.hubserver.calls import Call, Hub, plain, refusal
+from adapter_hub.hubserver.calls import USER, Call, Hub, plain, refusal
 from adapter_hub.hubserver.refusals import Refused, RepoNotFound
 
 
@@ -157,27 +157,40 @@ class _Around:
             await self._app(scope, receive, send)
             return
         scope["path"] = scope["raw_path"].decode("ascii", "replace").partition("?")[0]
-        request_id, start, status, size = secrets.token_hex(8), time.monotonic(), 500, 0
+        line = _Line(scope)
 
         async def counted(message: MutableMapping[str, Any]) -> None:
-            nonlocal status, size
             if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [
-                    *message.get("headers", []),
-                    (b"x-request-id", request_id.encode()),
-                ]
-            size += len(message.get("body", b""))
+                line.status = message["status"]
+                header = (b"x-request-id", line.request_id.encode())
+                message["headers"] = [*message.get("headers", []), header]
+            line.size += len(message.get("body", b""))
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                line.write()  # whoever has the whole answer finds it in the log
             await send(message)
 
         try:
             await self._app(scope, receive, counted)
         finally:
-            client, user = (scope.get("client") or ("-",))[0], scope.get("adapter_hub.user", "-")
-            took = (time.monotonic() - start) * 1000
-            print(
-                f"{client} {user} {scope['method']} {scope['path']} {status} {size} bytes"
-                f" {took:.0f} ms {request_id}",
-                file=sys.stderr,
-                flush=True,
-            )
+            line.write()
+
+
+class _Line:
+    """What the log says of a request, once."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.request_id, self.status, self.size = secrets.token_hex(8), 500, 0
+        self._scope, self._start, self._written = scope, time.monotonic(), False
+
+    def write(self) -> None:
+        if self._written:
+            return
+        self._written = True
+        client, user = (self._scope.get("client") or ("-",))[0], self._scope.get(USER, "-")
+        took = (time.monotonic() - self._start) * 1000
+        print(
+            f"{client} {user} {self._scope['method']} {self._scope['path']} {self.status}"
+            f" {self.size} bytes {took:.0f} ms {self.request_id}",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -20,6 +20,8 @@ from adapter_hub.hubserver.repository import Repository
 from adapter_hub.hubserver.store import Store
 
 MOST_JSON = 16 << 20
+USER = "adapter_hub.user"
+"""Where a request notes for the log whose it is."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Call:
         """
         kind, _, token = self.request.headers.get("authorization", "").partition(" ")
         user = self.hub.accounts.user(token.strip()) if kind.lower() == "bearer" else None
-        self.request.scope["adapter_hub.user"] = user.name if user else "-"
+        self.request.scope[USER] = user.name if user else "-"
         return user
 
     def require_user(self) -> User:
