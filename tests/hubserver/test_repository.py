@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -185,29 +184,44 @@ def test_what_was_left_long_ago_is_swept(tmp_path: Path) -> None:
 # At the same time -------------------------------------------------------------------------
 
 
-def _race(folder: str, parent: str, number: int, results: multiprocessing.Queue[str]) -> None:
-    repository = Store(Path(folder)).repository("model", "ann/sums")
-    try:
-        put(repository, f"{number}.txt", b"%d" % number, parent=parent)
-        results.put("won")
-    except Stale:
-        results.put("stale")
+RACER = """
+import sys
+from pathlib import Path
+from adapter_hub.hubserver.refusals import Stale
+from adapter_hub.hubserver.repository import MAIN
+from adapter_hub.hubserver.store import Store
+folder, parent, number = sys.argv[1:]
+repository = Store(Path(folder)).repository("model", "ann/sums")
+file = repository.describe(number, repository.blobs.add(number.encode()))
+input()  # until all are ready
+try:
+    with repository.edit() as state:
+        edit = lambda tree, _: tree.update({number: file})
+        repository.advance(state, MAIN, edit, title=number, author="ann", parent=parent)
+    print("won")
+except Stale:
+    print("stale")
+"""
 
 
 def test_of_eight_processes_with_one_parent_one_wins(tmp_path: Path) -> None:
     repository = Store(tmp_path).create("model", "ann/sums", private=False, author="ann")
     parent = repository.resolve("main").id
-    context = multiprocessing.get_context("spawn")
-    results = context.Queue()
+    pipe = subprocess.PIPE
     racers = [
-        context.Process(target=_race, args=(str(tmp_path), parent, number, results))
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, str(tmp_path), parent, str(number)],
+            stdin=pipe,
+            stdout=pipe,
+            text=True,
+        )
         for number in range(8)
     ]
     for racer in racers:
-        racer.start()
-    ended = sorted(results.get(timeout=60) for _ in racers)
-    for racer in racers:
-        racer.join()
+        assert racer.stdin
+        racer.stdin.write("\n")
+        racer.stdin.flush()
+    ended = sorted(racer.communicate(timeout=60)[0].strip() for racer in racers)
     assert ended == ["stale"] * 7 + ["won"]
     assert len(list(repository.history(repository.resolve("main").id))) == 2
     complete(repository)
