@@ -145,6 +145,12 @@ def main() -> None:
         _discard_output()
         click.echo(f"Error: the output cannot be written: {error.strerror or error}.", err=True)
         sys.exit(1)
+    except SystemExit as end:
+        if "WORLD_SIZE" in os.environ and "torch" in sys.modules:
+            from adapter_hub.training.processes import leave
+
+            leave(int(end.code or 0))
+        raise
     finally:
         # The process ends: Python need not search all that is left for cycles to break.
         gc.freeze()

@@ -7,8 +7,10 @@ talks, locks, and writes what stays; they share the registry's folder.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
-from typing import TYPE_CHECKING, Any, TypeVar
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from adapter_hub.errors import TrainingError
 
@@ -27,6 +29,20 @@ def process_count() -> int:
 def process_index() -> int:
     """Which of them this is, from 0."""
     return int(os.environ.get("RANK", "0"))
+
+
+def leave(code: int) -> NoReturn:
+    """End this launched process with everything written, but without Python's own finalisation.
+
+    A thread of gloo's can still be about to let go of a tensor that Python knows. The interpreter
+    ends threads that ask for it by then, in the middle of C++ that must not be left: SIGABRT, after
+    all the work is done, and the launcher calls the run failed.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def make_accelerator() -> Accelerator:

@@ -20,6 +20,7 @@ from accelerate.utils import DistributedType
 
 from adapter_hub.errors import AdapterHubError
 from adapter_hub.options import parse_assignment
+from adapter_hub.training.processes import leave
 
 
 def stop_at_two(progress: Any, _steps: int) -> None:
@@ -43,4 +44,6 @@ if __name__ == "__main__":
     try:
         workshop.run_training(Path.cwd(), name, **how)
     except AdapterHubError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        leave(1)
+    leave(0)

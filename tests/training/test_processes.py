@@ -52,6 +52,21 @@ def launched(shop: Path, *arguments: str, **environment: str) -> subprocess.Comp
     )
 
 
+def test_a_launched_process_leaves_with_all_that_was_said_and_without_finalisation() -> None:
+    code = """
+import atexit, sys
+from adapter_hub.training.processes import leave
+class Kept:
+    def __del__(self): print("finalised", flush=True)
+kept = Kept()
+atexit.register(print, "at exit")
+sys.stdout.write("said. ")
+leave(3)
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stdout) == (3, "said. at exit\n")
+
+
 @pytest.mark.slow
 def test_two_processes_train_what_one_does(shop: Path) -> None:
     alone = [*workshop.ADAPTER_HUB, "train", "alone", *FLAGS, "--grad-accum", "2"]
