@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adapter_hub.errors import AdapterHubError as AdapterHubError
     from adapter_hub.generation.generate import generate as generate
+    from adapter_hub.hookspecs import TrainHooks as TrainHooks
     from adapter_hub.hookspecs import hookimpl as hookimpl
     from adapter_hub.hub.pull import pull as pull
     from adapter_hub.hub.push import push as push
+    from adapter_hub.methods.peft_types import register_with_peft as register_with_peft
     from adapter_hub.registry.store import Registry as Registry
     from adapter_hub.training.plan import Changes as Changes
     from adapter_hub.training.train import train as train
@@ -24,20 +26,24 @@ _EXPORTS = {
     "AdapterHubError": "adapter_hub.errors",
     "Changes": "adapter_hub.training.plan",
     "Registry": "adapter_hub.registry.store",
+    "TrainHooks": "adapter_hub.hookspecs",
     "generate": "adapter_hub.generation.generate",
     "hookimpl": "adapter_hub.hookspecs",
     "pull": "adapter_hub.hub.pull",
     "push": "adapter_hub.hub.push",
+    "register_with_peft": "adapter_hub.methods.peft_types",
     "train": "adapter_hub.training.train",
 }
 __all__ = [
     "AdapterHubError",
     "Changes",
     "Registry",
+    "TrainHooks",
     "generate",
     "hookimpl",
     "pull",
     "push",
+    "register_with_peft",
     "train",
 ]
 

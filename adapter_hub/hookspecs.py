@@ -22,6 +22,30 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 Row = str | Mapping[str, Any]
 
 
+class TrainHooks:
+    """What a method does at the moments of a run that PEFT leaves to the training loop.
+
+    Derive from it and override what the method needs. ``model`` is the ``PeftModel``.
+    """
+
+    def before_model(self, config: Any, steps: int) -> None:
+        """The run's length is known; ``config`` (a ``peft.PeftConfig``) may still be changed."""
+
+    def loss(self, model: Any) -> Any:
+        """A scalar tensor to add to a step's mean loss; None for nothing."""
+        return None
+
+    def after_step(self, model: Any, step: int) -> None:
+        """The optimizer made step number ``step`` (from 1); its gradients are still there."""
+
+    def state(self, model: Any) -> dict[str, Any]:
+        """Tensors by name that a checkpoint must hold, besides the trained weights."""
+        return {}
+
+    def restore(self, model: Any, state: dict[str, Any]) -> None:
+        """Bring back what ``state`` gave."""
+
+
 class RegisterMethod(Protocol):
     def __call__(
         self,
@@ -30,6 +54,8 @@ class RegisterMethod(Protocol):
         *,
         summary: str | None = None,
         peft_type: str | None = None,
+        tuner: type | str | None = None,
+        hooks: type[TrainHooks] | str | None = None,
     ) -> None: ...
 
 
@@ -52,6 +78,11 @@ def register_methods(register: RegisterMethod) -> None:
     ``factory`` is a callable that returns a ``peft.PeftConfig``, or ``"module:Name"`` for one
     that is imported only when the method is used. Its signature is the method's option schema.
     ``peft_type`` (``"IA3"``) lets an adapter of that type be traced to this method.
+
+    A method that PEFT itself does not know brings its ``tuner``, a ``BaseTuner`` of PEFT's; its
+    ``factory`` is then its ``PeftConfig`` class, whose ``peft_type`` is a string of its own
+    (``peft_type``, else the name in capitals). ``hooks`` is a class of ``TrainHooks``. All three
+    may be ``"module:Name"``.
     """
 
 

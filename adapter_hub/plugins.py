@@ -24,7 +24,7 @@ import adapter_hub.datasets
 import adapter_hub.methods
 from adapter_hub import hookspecs
 from adapter_hub.errors import PluginError, UnknownNameError
-from adapter_hub.options import suggestion
+from adapter_hub.options import Option, options_of, suggestion
 
 Kind = Literal["method", "dataset", "base"]
 KINDS: tuple[Kind, ...] = ("method", "dataset", "base")
@@ -33,6 +33,18 @@ ALLOW_VARIABLE = "ADAPTER_HUB_PLUGINS"
 STRICT_VARIABLE = "ADAPTER_HUB_STRICT_PLUGINS"
 BUILT_IN = "built in"
 
+# Fields of every PeftConfig that no recipe sets.
+_PEFT_INTERNAL = frozenset(
+    [
+        "auto_mapping",
+        "base_model_name_or_path",
+        "inference_mode",
+        "peft_type",
+        "peft_version",
+        "revision",
+        "task_type",
+    ]
+)
 _HOOKS: dict[Kind, str] = {
     "method": "register_methods",
     "dataset": "register_datasets",
@@ -52,17 +64,53 @@ class Offer:
     distribution: str
     version: str
     peft_type: str | None = None
+    tuner: type | str | None = None
+    hooks: type[hookspecs.TrainHooks] | str | None = None
 
     def resolve(self) -> Callable[..., Any]:
-        """The factory itself, imported now if it was given by name. Raises PluginError."""
-        if callable(self.factory):
-            return self.factory
-        module_name, _, attribute = self.factory.partition(":")
+        """The factory itself, imported now if it was given by name; PEFT then knows its method.
+
+        Raises PluginError.
+        """
+        factory = self._imported(self.factory)
+        if self.tuner is not None:
+            self._make_known(factory)
+        return factory
+
+    def options(self) -> tuple[Option, ...]:
+        """What a recipe can set. Raises PluginError."""
+        found = options_of(self.resolve())
+        return tuple(each for each in found if each.name not in _PEFT_INTERNAL)
+
+    def train_hooks(self) -> hookspecs.TrainHooks:
+        """What the method does while it trains. Raises PluginError."""
+        if self.hooks is None:
+            return hookspecs.TrainHooks()
+        hooks: hookspecs.TrainHooks = self._imported(self.hooks)()
+        return hooks
+
+    def _make_known(self, config: Any) -> None:
+        from adapter_hub.methods.peft_types import register_with_peft
+
+        tuner: Any = self._imported(self.tuner)
+        try:
+            register_with_peft(str(self.peft_type), config, tuner)
+        except ValueError as error:
+            raise PluginError(
+                f"{self.kind} {self.name!r} of {self.distribution}: {error}."
+            ) from error
+
+    def _imported(self, what: Any) -> Callable[..., Any]:
+        if callable(what):
+            return what  # type: ignore[no-any-return]
+        module_name, _, attribute = str(what).partition(":")
         try:
             with _stdout_to_stderr():
                 found: Any = importlib.import_module(module_name)
                 for part in attribute.split("."):
                     found = getattr(found, part)
+        except PluginError:
+            raise
         except (Exception, SystemExit) as error:
             raise PluginError(
                 f"{self.kind} {self.name!r} of {self.distribution} cannot be loaded: {_one_line(error)}.",
@@ -70,7 +118,7 @@ class Offer:
             ) from error
         if not callable(found):
             raise PluginError(
-                f"{self.kind} {self.name!r} of {self.distribution}: {self.factory} is not callable."
+                f"{self.kind} {self.name!r} of {self.distribution}: {what} is not callable."
             )
         return found  # type: ignore[no-any-return]
 
@@ -169,6 +217,8 @@ class Catalog:
                 *,
                 summary: str | None = None,
                 peft_type: str | None = None,
+                tuner: type | str | None = None,
+                hooks: type[hookspecs.TrainHooks] | str | None = None,
             ) -> None:
                 taken = self.offers[kind].get(name) or next(
                     (offer for offer in offers if (offer.kind, offer.name) == (kind, name)), None
@@ -181,9 +231,21 @@ class Catalog:
                     raise PluginError(
                         f'the factory of {kind} {name!r} is neither a callable nor "module:Name"'
                     )
+                if tuner is not None:
+                    peft_type = peft_type or name.upper()
+                    self._refuse_second_tuner(peft_type, offers)
                 offers.append(
                     Offer(
-                        kind, name, factory, summary or "", plugin, distribution, version, peft_type
+                        kind=kind,
+                        name=name,
+                        factory=factory,
+                        summary=summary or "",
+                        plugin=plugin,
+                        distribution=distribution,
+                        version=version,
+                        peft_type=peft_type,
+                        tuner=tuner,
+                        hooks=hooks,
                     )
                 )
 
@@ -196,6 +258,14 @@ class Catalog:
         for offer in offers:
             self.offers[offer.kind][offer.name] = offer
         return offers
+
+    def _refuse_second_tuner(self, peft_type: str, offers: list[Offer]) -> None:
+        """Adapters name their type alone, so two methods of one type could not be told apart."""
+        for offer in [*self.offers["method"].values(), *offers]:
+            if offer.peft_type == peft_type:
+                raise PluginError(
+                    f"PEFT type {peft_type!r} is that of method {offer.name!r} of {offer.distribution}"
+                )
 
     def _report(self, problem: Problem, error: BaseException) -> None:
         if os.environ.get(STRICT_VARIABLE) == "1":

@@ -33,10 +33,8 @@ def command(context: Context, name: str | None, as_json: bool) -> None:
                 [(each.name, each.distribution, each.summary) for each in offers],
             )
         return
-    from adapter_hub.options import options_of
-
     offer = catalog.find("method", name)
-    options = options_of(offer.resolve())
+    options = offer.options()
     if as_json:
         print_json(
             {

@@ -298,12 +298,15 @@ def generate(
     prompt: str,
     *,
     registry: Registry | None = None,
+    catalog: Catalog | None = None,
     system: str | None = None,
     **sampling: Any,
 ) -> Generation:
     """Answer one prompt: ``generate("gpt-lora", "Once upon a time", temperature=0)``."""
     chosen = Sampling(**sampling)
-    return open_generator(reference, registry=registry).stream(prompt, chosen, system=system)
+    return open_generator(reference, registry=registry, catalog=catalog).stream(
+        prompt, chosen, system=system
+    )
 
 
 def in_batches(

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from adapter_hub.errors import TrainingError
 from adapter_hub.training.processes import shard_like, whole
 
+_EXTRA = "method."
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -35,9 +36,14 @@ class Progress:
     base_eval_loss: float | None = None
 
 
-def collect(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """Adapter weights as ``weight.NAME``, and their moments. Every process must call this."""
-    tensors: dict[str, torch.Tensor] = {}
+def collect(
+    model: Any, optimizer: torch.optim.Optimizer, extra: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Adapter weights as ``weight.NAME``, and their moments; ``extra`` as ``method.NAME``.
+
+    Every process must call this.
+    """
+    tensors = {f"{_EXTRA}{name}": tensor.contiguous() for name, tensor in extra.items()}
     for name, parameter in _trainable(model):
         tensors[f"weight.{name}"] = whole(parameter.detach()).contiguous()
         state = optimizer.state.get(parameter, {})
@@ -71,12 +77,19 @@ def peek(path: Path) -> tuple[str, Progress] | None:
         return None
 
 
-def restore(path: Path, model: Any, optimizer: torch.optim.Optimizer) -> Progress:
-    """Bring model and optimizer back. Raises TrainingError."""
+def restore(
+    path: Path, model: Any, optimizer: torch.optim.Optimizer
+) -> tuple[Progress, dict[str, torch.Tensor]]:
+    """Bring model and optimizer back; what else was collected is returned. Raises TrainingError."""
     try:
         with safe_open(path, framework="pt") as file:
             progress = Progress(**json.loads(file.metadata()["progress"]))
             saved = set(file.keys())
+            extra = {
+                name.removeprefix(_EXTRA): file.get_tensor(name)
+                for name in saved
+                if name.startswith(_EXTRA)
+            }
             for name, parameter in _trainable(model):
                 with torch.no_grad():
                     parameter.copy_(shard_like(file.get_tensor(f"weight.{name}"), parameter))
@@ -90,7 +103,7 @@ def restore(path: Path, model: Any, optimizer: torch.optim.Optimizer) -> Progres
         raise TrainingError(
             f"the checkpoint {path} cannot be used: {error}.", hint="train again without --resume"
         ) from error
-    return progress
+    return progress, extra
 
 
 def _trainable(model: Any) -> list[tuple[str, torch.nn.Parameter]]:

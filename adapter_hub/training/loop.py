@@ -27,6 +27,8 @@ from adapter_hub.training.processes import prepared, reshard, summed
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from adapter_hub.hookspecs import TrainHooks
+
 CHECKPOINT_SECONDS = 30.0
 """A killed run loses at most this much work."""
 
@@ -37,6 +39,7 @@ class Run:
 
     name: str
     method: str
+    hooks: TrainHooks
     model: Any
     accelerator: Accelerator
     examples: Examples
@@ -131,7 +134,9 @@ def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
 def _start(run: Run, resume: bool, model: Any, optimizer: Any, head: LossHead) -> Progress:
     model.train()
     if resume:
-        return checkpoint.restore(run.checkpoint, run.model, optimizer)
+        progress, extra = checkpoint.restore(run.checkpoint, run.model, optimizer)
+        run.hooks.restore(run.model, extra)
+        return progress
     progress = Progress()
     if run.held_out is not None:
         with _without_adapter(run.model):
@@ -160,10 +165,13 @@ def _step(
             loss = head.sum_loss(batch)
             total += _finite(run, loss, batch, progress.step)
             # Processes average their gradients; the loss is a sum over all of them.
-            accelerator.backward(loss * (accelerator.num_processes / loss_tokens))
+            loss = loss * (accelerator.num_processes / loss_tokens)
+            extra = run.hooks.loss(run.model) if last else None
+            accelerator.backward(loss if extra is None else loss + extra)
     if settings.max_grad_norm:
         accelerator.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
     optimizer.step()
+    run.hooks.after_step(run.model, progress.step + 1)
     optimizer.zero_grad(set_to_none=True)
     (total,) = summed(accelerator, total)
     progress.step += 1
@@ -207,7 +215,7 @@ def _memory(batch: Batch) -> contextlib.AbstractContextManager[None]:
 
 def _save(run: Run, progress: Progress, optimizer: Any) -> None:
     """Write a checkpoint, of numbers only. Raises TrainingError."""
-    state = checkpoint.collect(run.model, optimizer)
+    state = checkpoint.collect(run.model, optimizer, run.hooks.state(run.model))
     for name, tensor in state.items():
         if name.startswith("weight.") and not torch.isfinite(tensor).all():
             raise TrainingError(

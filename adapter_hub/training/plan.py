@@ -14,7 +14,7 @@ from typing import Any
 from adapter_hub.datasets.files import check_file, is_data_file
 from adapter_hub.errors import DataError, UnknownNameError, UsageError
 from adapter_hub.model import Base, Recipe, TrainingSettings, check_name
-from adapter_hub.options import check_options, options_of, suggestion
+from adapter_hub.options import check_options, suggestion
 from adapter_hub.plugins import BUILT_IN, Catalog, Offer
 from adapter_hub.registry.store import Registry, require_base
 
@@ -114,7 +114,7 @@ def change_recipe(recipe: Recipe, changes: Changes) -> Recipe:
 def check_method_options(method: Offer, options: Mapping[str, Any]) -> dict[str, Any]:
     """Check a method's options against its signature. Raises OptionError, PluginError."""
     return check_options(
-        options_of(method.resolve()),
+        method.options(),
         options,
         owner=f"method {method.name!r}",
         see=f"adapter-hub methods {method.name}",

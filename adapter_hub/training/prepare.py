@@ -14,6 +14,7 @@ from adapter_hub.training.plan import Plan
 from adapter_hub.training.processes import process_count
 
 if TYPE_CHECKING:
+    from adapter_hub.hookspecs import TrainHooks
     from adapter_hub.prompts.encode import Encoder
     from adapter_hub.training.data import EncodedData, Examples
 
@@ -29,6 +30,7 @@ class Job:
     tokenizer: Any
     model_config: Any
     peft_config: Any
+    hooks: TrainHooks
     parameters: tuple[int, int] | None
     data: EncodedData
     examples: Examples
@@ -60,12 +62,15 @@ def prepare(plan: Plan, registry: Registry, catalog: Catalog, scratch: Path, say
     data, held_out_data = _encode(plan, registry, catalog, scratch, tokenizer, max_length, say)
     examples, held_out = _split(plan, data, held_out_data, say)
     schedule, steps = _schedule(plan, examples)
+    hooks = plan.method.train_hooks()
+    hooks.before_model(peft_config, steps)
     return Job(
         base_folder=folder,
         identity=base_identity(folder).as_record(),
         tokenizer=tokenizer,
         model_config=model_config,
         peft_config=peft_config,
+        hooks=hooks,
         parameters=parameters,
         data=data,
         examples=examples,

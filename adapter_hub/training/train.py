@@ -132,6 +132,7 @@ def _train(
     run = Run(
         name=plan.name,
         method=plan.method.name,
+        hooks=job.hooks,
         model=model,
         accelerator=accelerator,
         examples=job.examples,

@@ -26,7 +26,7 @@ os.environ.update(
         "OMP_NUM_THREADS": "1",
     }
 )
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent / "tests"))
 
 import models
 import workshop
