@@ -19,7 +19,7 @@ SECTIONS = {
     "Start": ("demo", "init", "base"),
     "Work": ("train", "run", "data", "import"),
     "Look": ("list", "show", "status", "methods", "datasets", "plugins"),
-    "Share": ("push", "pull", "login", "whoami", "hub"),
+    "Share": ("push", "pull", "search", "login", "whoami", "hub"),
     "Keep": ("rename", "remove"),
 }
 """Every command, as ``--help`` groups them; ``adapter_hub.cli.NAME`` holds it."""
