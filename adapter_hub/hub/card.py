@@ -125,6 +125,8 @@ def _section(facts: CardFacts) -> str:
 def _base_words(base: Base) -> str:
     if base.source.kind == "hf":
         at = f" at revision `{base.revision}`" if base.revision else ""
+        if base.remote:  # a Hub that not everybody may know of
+            return f"`{base.source.location}`{at}"
         return f"[{base.source.location}](https://huggingface.co/{base.source.location}){at}"
     return f"`{base.source}`"
 

@@ -18,9 +18,10 @@ from adapter_hub.hub.files import (
     compare,
     outgoing,
 )
-from adapter_hub.hub.remotes import HUGGING_FACE, find_remote, hub_errors, open_client
+from adapter_hub.hub.remotes import find_remote, hub_errors, open_client
 from adapter_hub.hub.repository import Repository, full_name, hub_entry, list_files, look, read_card
 from adapter_hub.loading.folders import read_record
+from adapter_hub.loading.remotes import HUGGING_FACE
 from adapter_hub.model import (
     Adapter,
     Base,

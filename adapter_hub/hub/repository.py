@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from adapter_hub.hub.accounts import who_am_i
 from adapter_hub.hub.download import Commit, fetch_file
 from adapter_hub.hub.files import CARD, RemoteFile
-from adapter_hub.hub.remotes import HUGGING_FACE
+from adapter_hub.loading.remotes import HUGGING_FACE
 from adapter_hub.model import Remote
 
 if TYPE_CHECKING:
