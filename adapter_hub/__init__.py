@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from adapter_hub.hookspecs import hookimpl as hookimpl
     from adapter_hub.hub.pull import pull as pull
     from adapter_hub.hub.push import push as push
+    from adapter_hub.hub.search import search as search
     from adapter_hub.registry.store import Registry as Registry
+    from adapter_hub.registry.verify import verify as verify
     from adapter_hub.training.plan import Changes as Changes
     from adapter_hub.training.train import train as train
 
@@ -28,7 +30,9 @@ _EXPORTS = {
     "hookimpl": "adapter_hub.hookspecs",
     "pull": "adapter_hub.hub.pull",
     "push": "adapter_hub.hub.push",
+    "search": "adapter_hub.hub.search",
     "train": "adapter_hub.training.train",
+    "verify": "adapter_hub.registry.verify",
 }
 __all__ = [
     "AdapterHubError",
@@ -38,7 +42,9 @@ __all__ = [
     "hookimpl",
     "pull",
     "push",
+    "search",
     "train",
+    "verify",
 ]
 
 

@@ -22,10 +22,9 @@ _LISTED = 15
 def command(context: Context, references: tuple[str, ...], every: bool, as_json: bool) -> None:
     """Compare the files of versions with what was recorded; without REF of all versions."""
     from adapter_hub.errors import VerificationError
-    from adapter_hub.model import parse_reference
     from adapter_hub.registry.verify import verify
 
-    found = verify(context.open_registry(), map(parse_reference, references), every=every)
+    found = verify(references, registry=context.open_registry(), every=every)
     bad = [each for each in found if each.problems]
     if as_json:
         print_json([asdict(each) for each in found])

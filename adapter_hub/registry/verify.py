@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adapter_hub.errors import UsageError
-from adapter_hub.model import Reference, Version
+from adapter_hub.model import Reference, Version, parse_reference
 from adapter_hub.registry.details import RECORD
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import damage
@@ -31,14 +31,19 @@ class Verified:
 
 
 def verify(
-    registry: Registry, references: Iterable[Reference] = (), *, every: bool = False
+    references: Iterable[str | Reference] = (),
+    *,
+    registry: Registry | None = None,
+    every: bool = False,
 ) -> list[Verified]:
     """Read the files of versions and compare them with what was recorded, several at once.
 
     Of each reference the version that it names, or ``every`` version; without references all
     of all. Raises UsageError, UnknownNameError, RegistryError.
     """
-    chosen = _chosen(registry, list(references), every)
+    registry = registry or Registry.open()
+    parsed = [parse_reference(each) if isinstance(each, str) else each for each in references]
+    chosen = _chosen(registry, parsed, every)
     with ThreadPoolExecutor() as pool:
         # Hashing lets go of the interpreter's lock, so threads are as good as processes.
         return list(pool.map(lambda each: _verified(registry, *each), chosen))

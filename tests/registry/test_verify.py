@@ -12,7 +12,6 @@ import pytest
 import workshop
 
 from adapter_hub.errors import UnknownNameError, UsageError
-from adapter_hub.model import parse_reference
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.verify import Verified, verify
 from adapter_hub.registry.versions import file_digests
@@ -21,7 +20,7 @@ WEIGHTS = "adapter_model.safetensors"
 
 
 def told(folder: Path, *references: str, every: bool = False) -> list[Verified]:
-    return verify(Registry.open(folder), map(parse_reference, references), every=every)
+    return verify(references, registry=Registry.open(folder), every=every)
 
 
 def of_sums(folder: Path) -> list[str]:
