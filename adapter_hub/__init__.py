@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from adapter_hub.hookspecs import hookimpl as hookimpl
     from adapter_hub.hub.pull import pull as pull
     from adapter_hub.hub.push import push as push
+    from adapter_hub.hub.search import search as search
     from adapter_hub.methods.peft_types import register_with_peft as register_with_peft
     from adapter_hub.registry.store import Registry as Registry
+    from adapter_hub.registry.verify import verify as verify
     from adapter_hub.training.plan import Changes as Changes
     from adapter_hub.training.train import train as train
 
@@ -32,7 +34,9 @@ _EXPORTS = {
     "pull": "adapter_hub.hub.pull",
     "push": "adapter_hub.hub.push",
     "register_with_peft": "adapter_hub.methods.peft_types",
+    "search": "adapter_hub.hub.search",
     "train": "adapter_hub.training.train",
+    "verify": "adapter_hub.registry.verify",
 }
 __all__ = [
     "AdapterHubError",
@@ -44,7 +48,9 @@ __all__ = [
     "pull",
     "push",
     "register_with_peft",
+    "search",
     "train",
+    "verify",
 ]
 
 

@@ -69,11 +69,15 @@ class Remote:
 
 @dataclass(frozen=True)
 class Base:
-    """A base model, pinned. ``revision`` is a commit for ``hf:``, else a content fingerprint."""
+    """A base model, pinned. ``revision`` is a commit for ``hf:``, else a content fingerprint.
+
+    ``remote`` is the Hub that an ``hf:`` base is on, where that is not the one of everybody.
+    """
 
     name: str
     source: Source
     revision: str | None = None
+    remote: Remote | None = None
 
 
 def _is_endless(value: Any) -> bool:

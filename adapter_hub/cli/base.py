@@ -25,8 +25,9 @@ def command() -> None:
 @click.option(
     "--revision", help="Branch, tag or commit of an hf: source; its commit is written down."
 )
+@click.option("--remote", help="The Hub of an hf: source: [remotes.NAME] endpoint = …")
 @pass_context
-def add(context: Context, name: str, source: str, revision: str | None) -> None:
+def add(context: Context, name: str, source: str, revision: str | None, remote: str | None) -> None:
     """Pin base model SOURCE (hf:OWNER/REPO, path:DIR or plugin:NAME) as NAME."""
     from adapter_hub.errors import ConflictError, UsageError
     from adapter_hub.model import Base, Source, check_name, parse_source
@@ -36,8 +37,11 @@ def add(context: Context, name: str, source: str, revision: str | None) -> None:
     parsed = parse_source(source)
     if revision and parsed.kind != "hf":
         raise UsageError(f"--revision goes with hf: sources; {source} is pinned by its content.")
+    if remote and parsed.kind != "hf":
+        raise UsageError(f"--remote goes with hf: sources; {source} is on no Hub.")
     if parsed.kind == "path":
         parsed = Source("path", registry.written_path(parsed.location))
+    where = registry.remote(remote) if remote else None
     registry.refuse_twin(name, "base")
     if name in registry.base_names():
         raise ConflictError(
@@ -47,7 +51,8 @@ def add(context: Context, name: str, source: str, revision: str | None) -> None:
     from adapter_hub.loading.bases import pin
     from adapter_hub.plugins import load_catalog
 
-    base = Base(name, parsed, pin(parsed, revision, load_catalog(), registry.folder))
+    commit = pin(parsed, revision, load_catalog(), registry.folder, where)
+    base = Base(name, parsed, commit, where)
     registry.put_base(base)
     context.say(f"added {name}: {base.source} at {base.revision}")
 
@@ -66,6 +71,7 @@ def list_bases(context: Context, as_json: bool) -> None:
                     "name": base.name,
                     "source": str(base.source),
                     "revision": base.revision,
+                    "remote": base.remote.name if base.remote else None,
                     "adapters": len(registry.users(base.name)),
                 }
                 for base in bases
@@ -75,7 +81,12 @@ def list_bases(context: Context, as_json: bool) -> None:
     print_table(
         ("name", "source", "revision", "adapters"),
         [
-            (base.name, base.source, (base.revision or "")[:19], len(registry.users(base.name)))
+            (
+                base.name,
+                f"{base.source} at {base.remote.name}" if base.remote else base.source,
+                (base.revision or "")[:19],
+                len(registry.users(base.name)),
+            )
             for base in bases
         ],
     )
@@ -93,6 +104,7 @@ def show(context: Context, name: str, as_json: bool) -> None:
         "name": base.name,
         "source": str(base.source),
         "revision": base.revision,
+        "remote": base.remote.name if base.remote else None,
         "adapters": registry.users(name),
     }
     if as_json:

@@ -18,8 +18,8 @@ from adapter_hub.errors import AdapterHubError
 SECTIONS = {
     "Start": ("demo", "init", "base"),
     "Work": ("train", "run", "data", "import"),
-    "Look": ("list", "show", "status", "methods", "datasets", "plugins"),
-    "Share": ("push", "pull", "login", "whoami", "hub"),
+    "Look": ("list", "show", "status", "verify", "methods", "datasets", "plugins"),
+    "Share": ("push", "pull", "search", "login", "whoami", "hub"),
     "Keep": ("rename", "remove"),
 }
 """Every command, as ``--help`` groups them; ``adapter_hub.cli.NAME`` holds it."""

@@ -12,7 +12,7 @@ from adapter_hub.cli.context import Context, json_option, pass_context, print_js
 @json_option("an array")
 @pass_context
 def command(context: Context, names: tuple[str, ...], as_json: bool) -> None:
-    """Say which adapters are current, stale (and why), modified on disk, or never trained."""
+    """Say which adapters are current, stale (and why), modified, never trained, ahead of the Hub."""
     from adapter_hub.training.status import adapter_status
 
     registry = context.open_registry()

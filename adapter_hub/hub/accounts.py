@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from adapter_hub.errors import HubError
-from adapter_hub.hub.remotes import find_token, hub_errors, open_client, token_name
+from adapter_hub.hub.remotes import hub_errors, open_client
+from adapter_hub.loading.remotes import find_token, token_name
 from adapter_hub.model import Remote
 
 

@@ -59,14 +59,17 @@ def _yaml(metadata: dict[str, Any]) -> str:
 def _metadata(facts: CardFacts, before: Mapping[str, Any]) -> dict[str, Any]:
     """The card's metadata: what was there, with ours in it.
 
-    ``base_model`` must be a repository's name, so one of a plugin is told in the text alone.
+    ``base_model`` must be a repository's name, so one of a plugin is a tag, as ``plugin:NAME``.
     """
     method = recorded(dict(facts.record), "method").get("name") or "lora"
     tags = [str(each) for each in before.get("tags") or []]
+    marks = ["adapter-hub", str(method)]
+    if facts.base.source.kind == "plugin":
+        marks.append(str(facts.base.source))
     ours: dict[str, Any] = {
         "library_name": "peft",
         "pipeline_tag": before.get("pipeline_tag", "text-generation"),
-        "tags": tags + [each for each in ("adapter-hub", str(method)) if each not in tags],
+        "tags": tags + [each for each in marks if each not in tags],
     }
     if facts.base.source.kind == "hf":
         ours |= {"base_model": facts.base.source.location, "base_model_relation": "adapter"}
@@ -122,6 +125,8 @@ def _section(facts: CardFacts) -> str:
 def _base_words(base: Base) -> str:
     if base.source.kind == "hf":
         at = f" at revision `{base.revision}`" if base.revision else ""
+        if base.remote:  # a Hub that not everybody may know of
+            return f"`{base.source.location}`{at}"
         return f"[{base.source.location}](https://huggingface.co/{base.source.location}){at}"
     return f"`{base.source}`"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter_hub.errors import HubError
 from adapter_hub.hub.files import RemoteFile
-from adapter_hub.hub.remotes import find_token
+from adapter_hub.loading.remotes import find_token
 from adapter_hub.model import Remote
 
 if TYPE_CHECKING:

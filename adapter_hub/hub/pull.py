@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -33,6 +35,7 @@ from adapter_hub.loading.folders import (
 from adapter_hub.loading.identity import read_json
 from adapter_hub.loading.imports import Origin, import_adapter
 from adapter_hub.loading.recorded import base_of
+from adapter_hub.loading.remotes import default_remote
 from adapter_hub.model import (
     Base,
     Recipe,
@@ -260,14 +263,34 @@ def _base(registry: Registry, commit: Commit, folder: Path, allow_drift: bool) -
 
 
 def _new_base(registry: Registry, commit: Commit, base: Base) -> Base:
-    revision = base.revision
-    if base.source.kind == "hf" and not (revision and is_commit(revision)):
-        revision = str(commit.client.model_info(base.source.location, revision=revision).sha)
+    """A base that is not in the registry yet, pinned, under a name that is free here."""
     stem = re.sub(r"[^\w.-]", "-", base.source.location.rpartition("/")[2])
     taken = {each.casefold() for each in registry.base_names()}
     names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
     name = next(each for each in names if each.casefold() not in taken)
-    return Base(name, base.source, revision if base.source.kind == "hf" else None)
+    if base.source.kind != "hf":
+        return Base(name, base.source)
+    return _placed(commit, Base(name, base.source, base.revision))
+
+
+def _placed(commit: Commit, base: Base) -> Base:
+    """An ``hf:`` base, pinned, with the Hub that has it.
+
+    That is the adapter's own, where the registry has a name for it, else the environment's.
+    """
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    repo, revision = base.source.location, base.revision
+    if commit.remote.name:
+        with contextlib.suppress(RepositoryNotFoundError, RevisionNotFoundError):
+            sha = str(commit.client.model_info(repo, revision=revision).sha)
+            return dataclasses.replace(base, revision=sha, remote=commit.remote)
+    if revision and is_commit(revision):
+        return base
+    hub = default_remote()
+    with hub_errors(hub, f"base {repo}"):
+        sha = str(open_client(hub).model_info(repo, revision=revision).sha)
+    return dataclasses.replace(base, revision=sha)
 
 
 def _register(
@@ -291,7 +314,9 @@ def _register(
             registry.remove_base(base.name)
         raise
     if added:
-        say(f"added base {base.name}: {base.source}" + f" at {base.revision}" * bool(base.revision))
+        where = f" of {base.remote.name}" if base.remote else ""
+        at = f" at {base.revision}" if base.revision else ""
+        say(f"added base {base.name}: {base.source}{where}{at}")
     shutil.rmtree(folder, ignore_errors=True)
     for parent in (folder.parent, folder.parent.parent):
         try:

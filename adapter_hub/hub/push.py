@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,9 +17,11 @@ from adapter_hub.hub.files import (
     compare,
     outgoing,
 )
-from adapter_hub.hub.remotes import HUGGING_FACE, find_remote, hub_errors, open_client
+from adapter_hub.hub.remotes import find_remote, hub_errors, open_client
 from adapter_hub.hub.repository import Repository, full_name, hub_entry, list_files, look, read_card
+from adapter_hub.hub.standing import known_commits, unknown_files
 from adapter_hub.loading.folders import read_record
+from adapter_hub.loading.remotes import HUGGING_FACE
 from adapter_hub.model import (
     Adapter,
     Base,
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 Say = Callable[[str], None]
-# What the Hub itself, or a person on its pages, changes.
-_NOT_OURS = (CARD, ".gitattributes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,27 +202,13 @@ def _add_card(
 
 def _refuse_foreign(target: Repository, adapter: Adapter) -> None:
     """Raises ConflictError when the newest commit has files that no version here was pushed as."""
-    theirs = {name for name in target.files if name not in _NOT_OURS}
-    if target.head is None or not theirs:
-        return
-    known = [
-        each.hub["revision"]
-        for _, each in sorted(adapter.versions.items())
-        if each.hub.get("repo") == target.repo and each.hub.get("revision")
-    ]
-    if target.head in known:
-        return
-    with hub_errors(target.remote, target.repo), contextlib.suppress(IndexError):
-        was = list_files(target.client, target.repo, known[-1])
-        if {name: was.get(name) for name in theirs} == {
-            name: target.files[name] for name in theirs
-        }:
-            return  # somebody edited the card alone
-    raise ConflictError(
-        f"{target.repo} has commits that are not here, the newest {target.head[:12]}; "
-        "nothing was overwritten.",
-        hint=f"adapter-hub pull {target.repo}, then push again",
-    )
+    known = known_commits(adapter, target.remote.endpoint, target.repo)
+    if unknown_files(target, known):
+        raise ConflictError(
+            f"{target.repo} has commits that are not here, the newest {str(target.head)[:12]}; "
+            "nothing was overwritten.",
+            hint=f"adapter-hub pull {target.repo}, then push again",
+        )
 
 
 def _commit(

@@ -14,21 +14,12 @@ from adapter_hub.errors import (
     UnknownNameError,
     UsageError,
 )
+from adapter_hub.loading.remotes import HUGGING_FACE, default_remote, find_token
 from adapter_hub.model import Remote
 from adapter_hub.registry.store import Registry
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-HUGGING_FACE = "https://huggingface.co"
-
-
-def default_remote() -> Remote:
-    """The Hub of ``HF_ENDPOINT``, else the public one. Raises UsageError."""
-    endpoint = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/") or HUGGING_FACE
-    if not endpoint.startswith(("http://", "https://")):
-        raise UsageError(f"HF_ENDPOINT is {endpoint!r}, not an address with https:// or http://.")
-    return Remote(endpoint)
 
 
 def find_remote(registry: Registry | None, name: str | None) -> Remote:
@@ -55,31 +46,6 @@ def open_client(remote: Remote) -> HfApi:
         library_name="adapter-hub",
         library_version=version("adapter-hub"),
     )
-
-
-def find_token(remote: Remote) -> str | None:
-    """The token for this Hub: what ``login`` stored for it, or the environment gives for it.
-
-    ``HF_TOKEN`` goes to the endpoint of the environment alone, and the active token of
-    huggingface_hub, whose endpoint nobody wrote down, to the public Hub alone.
-    """
-    from huggingface_hub import get_token
-    from huggingface_hub.utils import get_stored_tokens
-
-    stored: str | None = get_stored_tokens().get(token_name(remote))
-    if stored:
-        return stored
-    if remote.endpoint == HUGGING_FACE:
-        active: str | None = get_token() if default_remote() == remote else None
-        return active
-    if remote.endpoint == default_remote().endpoint:
-        return os.environ.get("HF_TOKEN") or None
-    return None
-
-
-def token_name(remote: Remote) -> str:
-    """The name of its token in huggingface_hub's store."""
-    return f"adapter-hub {remote.endpoint}"
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from adapter_hub.hub.accounts import who_am_i
 from adapter_hub.hub.download import Commit, fetch_file
 from adapter_hub.hub.files import CARD, RemoteFile
-from adapter_hub.hub.remotes import HUGGING_FACE
+from adapter_hub.loading.remotes import HUGGING_FACE
 from adapter_hub.model import Remote
 
 if TYPE_CHECKING:
@@ -42,10 +42,16 @@ def look(client: HfApi, remote: Remote, repo: str) -> Repository:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        head = client.model_info(repo).sha
+        found = client.model_info(repo, files_metadata=True)
     except RepositoryNotFoundError:
         return Repository(client, remote, repo, None, {})
-    return Repository(client, remote, repo, head, list_files(client, repo, head) if head else {})
+    files = {
+        each.rfilename: RemoteFile(
+            each.size or 0, each.blob_id or "", each.lfs.sha256 if each.lfs else None
+        )
+        for each in found.siblings or []
+    }
+    return Repository(client, remote, repo, found.sha, files)
 
 
 def list_files(client: HfApi, repo: str, revision: str) -> dict[str, RemoteFile]:

@@ -1,7 +1,9 @@
-"""Model cards: the metadata at their head, and the text."""
+"""Model cards: the metadata at their head, and the text; and what lists can be filtered by."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +13,7 @@ from adapter_hub.hubserver.records import Commit
 from adapter_hub.hubserver.repository import Repository
 
 _LARGEST = 1 << 20
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def read_card(repository: Repository, commit: Commit) -> tuple[dict[str, Any], str]:
@@ -69,23 +72,51 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def tags(card: dict[str, Any]) -> list[str]:
-    """What lists can be filtered by."""
-    return list(dict.fromkeys(_tags(card)))
+def tags(repository: Repository, commit: Commit) -> list[str]:
+    """What lists can be filtered by, from the card; of an adapter also from its configuration.
+
+    As on the Hub, an adapter_config.json makes a repository one of PEFT, and its base model's
+    relation ``adapter``, whatever its card leaves out.
+    """
+    card, _ = read_card(repository, commit)
+    bases, relation = _texts(card.get("base_model")), card.get("base_model_relation")
+    told = [*_texts(card.get("library_name"))]
+    config = commit.tree.get("adapter_config.json")
+    if config is not None:
+        told = told or ["peft"]
+        relation = relation or "adapter"
+        bases = bases or _base_of_config(repository.blobs.path(config.sha256), config.size)
+    if any(path.endswith(".safetensors") for path in commit.tree):
+        told.append("safetensors")
+    return list(dict.fromkeys([*told, *_tags(card), *_base_tags(bases, relation)]))
 
 
 def _tags(card: dict[str, Any]) -> Iterator[str]:
-    yield from _texts(card.get("library_name"))
     yield from _texts(card.get("pipeline_tag"))
     yield from _texts(card.get("tags"))
     yield from _texts(card.get("language"))
     for key, prefix in (("license", "license:"), ("datasets", "dataset:")):
         yield from (prefix + each for each in _texts(card.get(key)))
-    relation = card.get("base_model_relation")
-    for base in _texts(card.get("base_model")):
+
+
+def _base_tags(bases: list[str], relation: Any) -> Iterator[str]:
+    for base in bases:
         yield f"base_model:{base}"
         if isinstance(relation, str):
             yield f"base_model:{relation}:{base}"
+
+
+@lru_cache(maxsize=256)
+def _base_of_config(blob: Path, size: int) -> list[str]:
+    """The base that an adapter_config.json names, where that is a repository."""
+    if size > _LARGEST:
+        return []
+    try:
+        config = json.loads(blob.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return []
+    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    return [base] if isinstance(base, str) and _REPO.fullmatch(base) else []
 
 
 def _texts(value: Any) -> list[str]:

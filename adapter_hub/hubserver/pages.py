@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
+from collections.abc import Sequence
 from html import escape
 from typing import Any, get_args
 from urllib.parse import quote
@@ -31,6 +33,7 @@ img { max-width: 100%; }
 .soft { color: #777; overflow-wrap: anywhere; }
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_COMMENT = re.compile("<!--.*?-->", re.S)
 _POLICY = (
     f"default-src 'none'; img-src 'self'; style-src 'sha256-{_STYLE_HASH}'; base-uri 'self'; "
     "form-action 'none'; frame-ancestors 'none'"
@@ -103,16 +106,27 @@ def _plain(value: Any) -> str:
 
 
 def _markdown(text: str) -> str:
-    """HTML in the text is shown as text; addresses other than of pages and mail are not links."""
+    """HTML in the text is shown as text, but for comments, which are left out.
+
+    Addresses other than of pages and mail are not links.
+    """
     from markdown_it import MarkdownIt
 
-    reader = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    # Recognised as HTML, so that it can be told from code that looks like it; never passed on.
+    reader = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    reader.add_render_rule("html_inline", _html_as_text)
+    reader.add_render_rule("html_block", _html_as_text)
     tokens = reader.parse(text)
     for token in tokens:
         # Columns are aligned by inline styles, which the page's policy forbids.
         if token.attrs.pop("style", None) == "text-align:right":
             token.attrs["class"] = "size"
     return str(reader.renderer.render(tokens, reader.options, {}))
+
+
+def _html_as_text(_renderer: Any, tokens: Sequence[Any], index: int, *_more: Any) -> str:
+    text = escape(_COMMENT.sub("", tokens[index].content))
+    return f"<p>{text}</p>" if tokens[index].block and text.strip() else text
 
 
 def _files(state: State, commit: Commit) -> str:

@@ -31,6 +31,7 @@ def describe(
 ) -> dict[str, Any]:
     """A repository at a commit, as the Hub describes it."""
     card, _ = cards.read_card(repository, commit)
+    tags = cards.tags(repository, commit)
     told = {
         "_id": hashlib.sha1(state.id.encode(), usedforsecurity=False).hexdigest()[:24],
         "id": state.id,
@@ -43,14 +44,14 @@ def describe(
         "disabled": False,
         "downloads": 0,
         "likes": 0,
-        "tags": cards.tags(card),
+        "tags": tags,
         "cardData": card or None,
         "siblings": [_sibling(path, file, sizes) for path, file in commit.tree.items()],
     }
     if state.type == "model":
         told |= {
             "modelId": state.id,
-            "library_name": card.get("library_name"),
+            "library_name": card.get("library_name") or ("peft" if "peft" in tags else None),
             "pipeline_tag": card.get("pipeline_tag"),
         }
     return told

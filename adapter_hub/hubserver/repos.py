@@ -19,7 +19,13 @@ _SORTS = {
     "createdAt": "createdAt",
     "last_modified": "lastModified",
     "lastModified": "lastModified",
+    # Nothing is counted here, so what is newest comes first.
+    "downloads": "lastModified",
+    "likes": "lastModified",
+    "trendingScore": "lastModified",
 }
+_NEVER = ("apps", "inference", "inference_provider")
+"""Filters for services that this Hub does not have."""
 
 
 def whoami(call: Call) -> Response:
@@ -149,11 +155,13 @@ def _visible(call: Call) -> list[dict[str, Any]]:
 
 def _matches(told: dict[str, Any], call: Call) -> bool:
     query = call.request.query_params
-    author, search = query.get("author"), query.get("search")
+    author, words = query.get("author"), query.get("search", "").lower().split()
     wanted = {tag for value in query.getlist("filter") for tag in value.split(",")}
     wanted |= set(query.getlist("pipeline_tag"))
     return (
         (author is None or told["author"].lower() == author.lower())
-        and (search is None or search.lower() in told["id"].lower())
+        and all(word in told["id"].lower() for word in words)
         and wanted <= set(told["tags"])
+        and ("gated" not in query or bool(told["gated"]) == call.flag("gated"))
+        and not any(each in query for each in _NEVER)
     )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from adapter_hub.errors import AdapterHubError, BaseModelError, IncompatibleError, PluginError
 from adapter_hub.loading.hub import fetch_base, first_line
 from adapter_hub.loading.identity import base_identity, weight_files
-from adapter_hub.model import Base, Source
+from adapter_hub.loading.remotes import default_remote, find_token
+from adapter_hub.model import Base, Remote, Source, is_commit
 from adapter_hub.plugins import Catalog
 
 if TYPE_CHECKING:
@@ -50,13 +51,20 @@ def folder_at_hand(base: Base, catalog: Catalog, root: Path) -> Path | None:
     return folder
 
 
-def pin(source: Source, revision: str | None, catalog: Catalog, root: Path) -> str:
+def pin(
+    source: Source,
+    revision: str | None,
+    catalog: Catalog,
+    root: Path,
+    remote: Remote | None = None,
+) -> str:
     """The exact revision to write down for a new base: a commit, or a weights fingerprint.
 
-    Raises BaseModelError when the source cannot be reached or is not a base.
+    An ``hf:`` source is asked for at ``remote``, else at the environment's Hub. Raises
+    BaseModelError when the source cannot be reached or is not a base.
     """
     if source.kind == "hf":
-        return _resolve_commit(source.location, revision)
+        return _resolve_commit(source.location, revision, remote)
     folder = base_folder(Base(str(source), source), catalog, root)
     return base_identity(folder).weights
 
@@ -171,15 +179,15 @@ def _from_plugin(name: str, catalog: Catalog) -> Path:
         ) from error
 
 
-def _resolve_commit(repo: str, revision: str | None) -> str:
-    from adapter_hub.model import is_commit
-
+def _resolve_commit(repo: str, revision: str | None, remote: Remote | None) -> str:
     if revision and is_commit(revision):
         return revision
     from huggingface_hub import HfApi
 
+    hub = remote or default_remote()
     try:
-        commit = HfApi().model_info(repo, revision=revision, timeout=20).sha
+        client = HfApi(endpoint=hub.endpoint, token=find_token(hub) or False)
+        commit = client.model_info(repo, revision=revision, timeout=20).sha
     except Exception as error:
         raise BaseModelError(
             f"hf:{repo} cannot be resolved to a commit: {first_line(error)}",

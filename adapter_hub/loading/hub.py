@@ -13,7 +13,8 @@ from pathlib import Path
 from adapter_hub.errors import BaseModelError, UnknownNameError, UsageError
 from adapter_hub.loading.folders import CONFIG, RECORD, TOKENIZER_FILES, WEIGHTS
 from adapter_hub.loading.identity import weight_files
-from adapter_hub.model import Base, Reference
+from adapter_hub.loading.remotes import cache_folder, default_remote, find_token
+from adapter_hub.model import Base, Reference, Remote
 
 # All that a model is described by; its weights come by their names.
 _BASE = ("*.json", "*.jinja", "*.model", "*.txt")
@@ -28,25 +29,26 @@ def fetch_base(base: Base, *, local: bool = False) -> Path:
     """
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    repo = base.source.location
+    remote, repo = base.remote, base.source.location
+    what = f"base {base.name!r} ({base.source}" + (f" at {remote.endpoint})" if remote else ")")
     try:
-        folder = _snapshot(repo, base.revision, _BASE, local)
+        folder = _snapshot(remote, repo, base.revision, _BASE, local)
         commit = folder.name  # so that a branch cannot move between the steps
-        _snapshot(repo, commit, ["model.safetensors"], local)
+        _snapshot(remote, repo, commit, ["model.safetensors"], local)
         missing = [glob.escape(path.name) for path in weight_files(folder) if not path.is_file()]
         if missing:
-            _snapshot(repo, commit, missing, local)
+            _snapshot(remote, repo, commit, missing, local)
     except BaseModelError:
         raise
     except LocalEntryNotFoundError as error:
         raise BaseModelError(
-            f"base {base.name!r} ({base.source}) is not in the cache, and the Hub cannot be reached.",
+            f"{what} is not in the cache, and the Hub cannot be reached.",
             hint="connect to the network, or use a local base: adapter-hub base add NAME path:DIR",
         ) from error
     except Exception as error:
         raise BaseModelError(
-            f"base {base.name!r} ({base.source}) cannot be fetched: {first_line(error)}",
-            hint="adapter-hub base list",
+            f"{what} cannot be fetched: {first_line(error)}",
+            hint=f"adapter-hub login --remote {remote.name}" if remote else "adapter-hub base list",
         ) from error
     return folder
 
@@ -58,9 +60,9 @@ def fetch_adapter(reference: Reference) -> Path:
     Raises UnknownNameError, UsageError.
     """
     try:
-        folder = _snapshot(reference.target, reference.selector, [CONFIG])
+        folder = _snapshot(None, reference.target, reference.selector, [CONFIG])
         if (folder / CONFIG).is_file():
-            return _snapshot(reference.target, folder.name, _ADAPTER)
+            return _snapshot(None, reference.target, folder.name, _ADAPTER)
     except Exception as error:
         raise UnknownNameError(
             f"{reference} cannot be fetched: {first_line(error)}",
@@ -78,14 +80,20 @@ def first_line(error: BaseException) -> str:
 
 
 def _snapshot(
-    repo: str, revision: str | None, patterns: Iterable[str], local: bool = False
+    remote: Remote | None,
+    repo: str,
+    revision: str | None,
+    patterns: Iterable[str],
+    local: bool = False,
 ) -> Path:
     """The snapshot with such files of the repository's root, as far as there are any.
 
-    Without an adapter_config.json that lies beside a model: transformers would load that too.
+    From a Hub that the registry names, else from the environment's. Without an
+    adapter_config.json that lies beside a model: transformers would load that too.
     """
     from huggingface_hub import snapshot_download
 
+    hub = remote or default_remote()
     return Path(
         snapshot_download(
             repo,
@@ -93,5 +101,8 @@ def _snapshot(
             allow_patterns=list(patterns),
             ignore_patterns=["*/*"] if CONFIG in patterns else ["*/*", CONFIG],
             local_files_only=local,
+            endpoint=hub.endpoint,
+            token=find_token(hub) or False,
+            cache_dir=cache_folder(remote) if remote else None,
         )
     )

@@ -48,7 +48,7 @@ def _registered(base: Base, registry: Registry | None) -> Base | None:
     if not same:
         return None
     if base.source.kind == "hf" and base.revision and is_commit(base.revision):
-        return Base(same[0].name, same[0].source, base.revision)
+        return dataclasses.replace(same[0], revision=base.revision)
     return same[0]
 
 

@@ -42,8 +42,8 @@ def check_names(meaning: Mapping[str, Any]) -> None:
             _check_entry_name(section, name)
 
 
-def read_base(name: str, table: Mapping[str, Any]) -> Base:
-    """``[bases.NAME]`` as a Base. Raises SchemaError."""
+def read_base(name: str, table: Mapping[str, Any], remotes: Mapping[str, Any]) -> Base:
+    """``[bases.NAME]`` as a Base; ``remotes`` are the tables of Hubs. Raises SchemaError."""
     path = ("bases", name)
     _check_entry_name("bases", name)
     if "source" not in table:
@@ -53,7 +53,14 @@ def read_base(name: str, table: Mapping[str, Any]) -> Base:
     revision = read_value(table, path, "revision", str)
     if source.kind == "hf" and not (revision and is_commit(revision)):
         raise SchemaError((*path, "revision"), "needs `revision`, an exact commit of 40 hex digits")
-    return Base(name, source, revision)
+    remote = read_value(table, path, "remote", str)
+    if remote is None:
+        return Base(name, source, revision)
+    if source.kind != "hf":
+        raise SchemaError((*path, "remote"), f"goes with an hf: source, not with {source}")
+    if remote not in remotes:
+        raise SchemaError((*path, "remote"), f"{remote!r} is not there: [remotes.{remote}]")
+    return Base(name, source, revision, read_remote(remote, remotes[remote]))
 
 
 def read_remote(name: str, table: Mapping[str, Any]) -> Remote:
@@ -134,6 +141,8 @@ def base_table(base: Base) -> dict[str, Any]:
     table: dict[str, Any] = {"source": str(base.source)}
     if base.revision:
         table["revision"] = base.revision
+    if base.remote and base.remote.name:
+        table["remote"] = base.remote.name
     return table
 
 

@@ -103,7 +103,9 @@ class Registry:
         from adapter_hub.registry import schema
 
         self._require("bases", name)
-        return self._told(lambda told: schema.read_base(name, told["bases"][name]))
+        return self._told(
+            lambda told: schema.read_base(name, told["bases"][name], told.get("remotes", {}))
+        )
 
     def remote(self, name: str) -> Remote:
         """A Hub that the registry names. Raises UnknownNameError, RegistryError."""
@@ -200,7 +202,7 @@ class Registry:
         check_name(base.name, "a base")
         table = schema.base_table(base)
         try:
-            schema.read_base(base.name, table)
+            schema.read_base(base.name, table, self._meaning.get("remotes", {}))
         except SchemaError as error:
             raise UsageError(f"base {base.name!r} {error.problem}.") from None
 

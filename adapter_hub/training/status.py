@@ -11,14 +11,25 @@ from adapter_hub.training.plan import recipe_digest
 
 
 def adapter_status(registry: Registry, adapter: Adapter) -> dict[str, Any]:
-    """One object of ``status --json``: ``state`` is current, stale, modified, or never trained."""
+    """One object of ``status --json``.
+
+    ``state`` is current, stale, modified, never trained, or ahead of the Hub: current, and newer
+    than what was pushed or pulled last. ``ahead`` counts such versions, in every state; it is
+    None where nothing was. What the Hub has by now, ``push --status`` asks.
+    """
     newest = adapter.newest
     state, why = _state(registry, adapter)
+    shared = [number for number, version in adapter.versions.items() if version.hub.get("repo")]
+    ahead = sum(number > max(shared) for number in adapter.versions) if shared else None
+    if state == "current" and ahead:
+        last = max(shared)
+        state, why = "ahead of the Hub", f"{adapter.versions[last].hub['repo']} has version {last}"
     return {
         "name": adapter.name,
         "version": newest.number if newest else None,
         "state": state,
         "why": why,
+        "ahead": ahead,
     }
 
 

@@ -55,6 +55,7 @@ def modules_after(*arguments: str) -> tuple[int, set[str]]:
         ("list", "--json"),
         ("show", "sums"),
         ("status",),
+        ("verify",),
         ("--help",),
         ("--version",),
         ("train", "--help"),

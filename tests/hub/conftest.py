@@ -29,12 +29,15 @@ class User:
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
 
-    def __call__(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of adapter-hub."""
+    def __call__(
+        self, *arguments: str, typed: str | None = None, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of adapter-hub; ``more`` is of its environment."""
         return subprocess.run(
             [*workshop.ADAPTER_HUB, *arguments],
             cwd=self.folder,
             env={**os.environ, **self.environment, **more},
+            input=typed,
             capture_output=True,
             text=True,
             timeout=120,

@@ -68,6 +68,7 @@ def test_a_base_of_a_plugin_is_no_repository() -> None:
     card = model_card(facts, None)
     assert "base_model" not in metadata(card)
     assert "`plugin:tiny`" in card
+    assert "- plugin:tiny\n" in card
     assert "AutoPeftModelForCausalLM" not in card
 
 

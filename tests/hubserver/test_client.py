@@ -331,6 +331,32 @@ def test_lists_are_filtered_and_sorted(client: Client) -> None:
     [full] = ben.list_models(author="ben", search="first", full=True, cardData=True)
     assert full.card_data.base_model == "team/a"
     assert {each.rfilename for each in full.siblings} == {".gitattributes", "README.md"}
+    assert found(search="ben IR") == ["ben/first", "ben/third"]
+    assert found(sort="downloads") == ["ben/third", "ben/second", "ben/first"]
+    assert found(gated=True) == []
+    assert len(found(gated=False)) == 3
+    assert found(inference="warm") == []
+
+
+def test_an_adapter_without_a_card_is_found_by_its_base(ann: HfApi, repo: str) -> None:
+    def tags(config: bytes) -> list[str]:
+        ann.upload_file(repo_id=repo, path_or_fileobj=config, path_in_repo="adapter_config.json")
+        [found] = [each for each in ann.list_models(filter="peft") if each.id == repo]
+        assert found.library_name == "peft"
+        return sorted(found.tags)
+
+    assert tags(b'{"base_model_name_or_path": "team/base"}') == [
+        "base_model:adapter:team/base",
+        "base_model:team/base",
+        "peft",
+    ]
+    for config in (b'{"base_model_name_or_path": "/home/ann/base"}', b"{}", b"[]", b"no JSON"):
+        assert tags(config) == ["peft"]
+    card = b"---\nbase_model: team/b\n---\n"
+    ann.upload_file(repo_id=repo, path_or_fileobj=card, path_in_repo="README.md")
+    ann.upload_file(repo_id=repo, path_or_fileobj=b"", path_in_repo="adapter_model.safetensors")
+    found = ann.list_models(filter="base_model:adapter:team/b")
+    assert "safetensors" in next(each.tags for each in found if each.id == repo)
 
 
 def test_datasets_are_repositories_too(ann: HfApi, folder: Path) -> None:

@@ -31,6 +31,19 @@ tags: [a, "<b>"]
 
 <script>alert(2)</script>
 <img src=x onerror=alert(3)>
+
+<!-- a mark: over
+two lines -->
+
+before <!-- inside --> after <b>bold</b>
+
+<!-- hidden --><em>shown</em> <!-- <script>alert(4)</script> -->
+
+    <!-- in code -->
+
+`<!-- in words -->`
+
+<!-- never ended <script>alert(5)</script>
 """
 
 
@@ -68,6 +81,14 @@ def test_a_card_is_rendered_and_nothing_in_it_runs(box: HubBox, ann: HfApi, card
     assert "style=" not in text
     assert '<img src="loss.png" alt="the loss"' in text
     assert f'<base href="/{carded}/resolve/{ann.repo_info(carded).sha}/">' in text
+    for hidden in ("a mark", "two lines", "inside", "hidden", "alert(4)"):
+        assert hidden not in text
+    assert "<p>before  after &lt;b&gt;bold&lt;/b&gt;</p>" in text
+    assert "&lt;em&gt;shown&lt;/em&gt;" in text
+    assert "<pre><code>&lt;!-- in code --&gt;" in text
+    assert "<code>&lt;!-- in words --&gt;</code>" in text
+    assert "&lt;script&gt;alert(2)&lt;/script&gt;" in text
+    assert "&lt;!-- never ended &lt;script&gt;alert(5)" in text
     assert "script-src" not in policy
     for evil in ("<script", "<img src=x", 'href="javascript'):
         assert evil not in text

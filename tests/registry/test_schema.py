@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from adapter_hub.errors import RegistryError
-from adapter_hub.model import Base, Recipe, Source, TrainingSettings, Version
+from adapter_hub.model import Base, Recipe, Remote, Source, TrainingSettings, Version
 from adapter_hub.registry import schema
 from adapter_hub.registry.store import Registry
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+HUB_BASE = f"[bases.b]\nsource = 'hf:o/r'\nrevision = '{COMMIT}'\n"
 VERSION = "[adapters.a.versions.1]\ncreated = 2026-01-01T00:00:00Z\nfiles = {}\n"
 
 
@@ -33,6 +34,10 @@ def read_all(folder: Path, text: str) -> None:
         ('[bases.b]\nsource = "hf:o/r"\nrevision = "main"\n', 4, ["revision", "40 hex digits"]),
         ('[bases.b]\n\nsource = "gpt2"\n', 4, ["bases.b.source", "hf:OWNER/REPO"]),
         ("[bases.b]\nsource = 3\n", 3, ["bases.b.source", "must be a string, not 3"]),
+        (f"{HUB_BASE}remote = 'team'\n", 5, ["bases.b.remote", "'team' is not there"]),
+        (f"{HUB_BASE}remote = 3\n", 5, ["bases.b.remote", "must be a string"]),
+        ("[bases.b]\nsource = 'path:x'\nremote = 'team'\n", 4, ["goes with an hf: source"]),
+        (f"{HUB_BASE}remote = 't'\n[remotes.t]\n", 6, ["remotes.t", "needs the key `endpoint`"]),
         ("[adapters.a]\nbase = 3\n", 3, ["adapters.a.base", "must be a string"]),
         ("[adapters.a]\noptions = 3\n", 3, ["adapters.a.options", "must be a table"]),
         ('[adapters.a]\ntags = "x"\n', 3, ["adapters.a.tags", "must be an array"]),
@@ -121,8 +126,11 @@ def test_not_utf_8(tmp_path: Path) -> None:
 
 
 def test_records_and_tables_are_two_forms_of_one_thing() -> None:
-    base = Base("b", Source("hf", "o/r"), COMMIT)
-    assert schema.read_base("b", schema.base_table(base)) == base
+    team = Remote("http://127.0.0.1:1", "team")
+    remotes = {"team": {"endpoint": "http://127.0.0.1:1/"}}
+    for remote in (None, team):
+        base = Base("b", Source("hf", "o/r"), COMMIT, remote)
+        assert schema.read_base("b", schema.base_table(base), remotes) == base
     recipe = Recipe(
         base="b",
         method="ia3",
