@@ -12,7 +12,7 @@ from adapter_hub.hubserver import cards, pulls
 from adapter_hub.hubserver.calls import Call, hub_of
 from adapter_hub.hubserver.ndjson import Body
 from adapter_hub.hubserver.records import LARGE, Commit, File, State, now
-from adapter_hub.hubserver.refusals import Refused
+from adapter_hub.hubserver.refusals import Moved, Refused
 from adapter_hub.hubserver.repository import Repository
 
 _PIECE = 1 << 20
@@ -58,7 +58,12 @@ def _way(file: Any, current: Any, takes_lfs: bool) -> dict[str, object]:
 async def commit(request: Request) -> Response:
     """Stores files as they arrive; only then, for a moment, holds the repository's lock."""
     call = Call(hub_of(request), request)
-    repository, _, _ = await run_in_threadpool(call.writable)
+    try:
+        repository, _, _ = await run_in_threadpool(call.writable)
+    except Moved:
+        async for _ in request.stream():
+            pass  # a client that is still sending would miss the answer
+        raise
     body = Body(repository.blobs)
     try:
         piece = bytearray()

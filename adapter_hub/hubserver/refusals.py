@@ -3,6 +3,7 @@
 Refused                 400  a request that cannot be meant
   NotLoggedIn           401  a token is needed, or this one is not known
   Forbidden             403  whose token it is may not do this
+  Moved                 307  it has another name now, at which the same may be asked
   RepoNotFound          404  there is none, or none that this user may see: nobody can tell which
   RevisionNotFound      404
   EntryNotFound         404  no such file at this commit
@@ -38,6 +39,15 @@ class Forbidden(Refused):
 
 class NotFound(Refused):
     status = 404
+
+
+class Moved(Refused):
+    """Answered as the Hub does: clients go on at ``location``, with method, body and token."""
+
+    status = 307
+
+    def __init__(self, id: str, location: str) -> None:
+        super().__init__(f"The repository is {id} now.", headers={"Location": location})
 
 
 class RepoNotFound(NotFound):

@@ -299,7 +299,6 @@ def test_repositories_come_and_go(client: Client, ann: HfApi, refused: Refused) 
     assert ann.create_repo("ann/short", exist_ok=True).repo_id == "ann/short"
     ann.move_repo("ann/short", "team/long")
     assert ann.repo_info("team/long").id == "team/long"
-    assert not ann.repo_exists("ann/short")
     with refused(403):
         client("eve").delete_repo("team/long")
     ann.delete_repo("team/long")
@@ -308,6 +307,33 @@ def test_repositories_come_and_go(client: Client, ann: HfApi, refused: Refused) 
     ann.delete_repo("team/long", missing_ok=True)
     with pytest.raises(RepositoryNotFoundError):
         ann.model_info("gpt2")
+
+
+def test_a_repository_that_moved_is_found_by_its_old_name(
+    client: Client, ann: HfApi, repo: str, folder: Path, box: HubBox
+) -> None:
+    ann.upload_folder(repo_id=repo, folder_path=folder)
+    ann.move_repo(repo, f"{repo}-b")
+    ann.move_repo(f"{repo}-b", f"{repo}-c")
+    assert ann.repo_info(repo).id == f"{repo}-c"
+    assert contents(folder).items() <= contents(Path(ann.snapshot_download(repo))).items()
+    assert f"HEAD /{repo}/resolve/{ann.repo_info(repo).sha}/README.md 307" in box.log()
+    assert ann.get_paths_info(repo, "README.md")[0].path == "README.md"
+    ann.upload_file(repo_id=repo, path_or_fileobj=b"x", path_in_repo="x #1.txt")
+    ann.create_branch(repo, branch="exp/1")
+    assert ann.file_exists(f"{repo}-c", "x #1.txt", revision="exp/1")
+    assert Path(ann.hf_hub_download(repo, "x #1.txt", revision="exp/1")).read_bytes() == b"x"
+    # Whoever may not see it learns nothing of it.
+    ann.update_repo_settings(f"{repo}-c", visibility="private")
+    assert ann.repo_exists(repo)
+    assert not client("eve").repo_exists(repo)
+    # A new repository takes the old name, and keeps it when it goes.
+    ann.create_repo(repo)
+    assert ann.list_repo_files(repo) == [".gitattributes"]
+    ann.delete_repo(repo)
+    assert not ann.repo_exists(repo)
+    ann.move_repo(f"{repo}-c", f"{repo}-b")
+    assert ann.repo_info(f"{repo}-c").id == f"{repo}-b"
 
 
 def test_lists_are_filtered_and_sorted(client: Client) -> None:
