@@ -21,6 +21,7 @@ from adapter_hub.hubserver.refusals import (
     EntryNotFound,
     Exists,
     Forbidden,
+    Refused,
     RepoNotFound,
     RevisionNotFound,
     Stale,
@@ -150,6 +151,10 @@ class Repository:
         edit(tree, commit.id)
         if tree.keys() != commit.tree.keys():
             check_collisions(sorted(tree))
+        for path, file in tree.items():
+            # Under the lock: what nothing named until now may have been collected.
+            if commit.tree.get(path) != file and self.blobs.size(file.sha256) is None:
+                raise Refused(f"The content of {path} is not here any more; upload it again.")
         return tree
 
     def put_commit(self, commit: Commit) -> None:

@@ -25,7 +25,7 @@ from adapter_hub.hubserver.repository import MAIN, Repository
 from adapter_hub.registry.atomic import replace_file, sync_folder
 
 LOCK_SECONDS = 60.0
-_DAY = 86400.0
+DAY = 86400.0
 
 ATTRIBUTES = "".join(
     f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in sorted(BINARY)
@@ -47,7 +47,7 @@ class Store:
         """Remove what a killed server left, but nothing that another one may be writing now."""
         for path in self._temporary.iterdir():
             with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime < _DAY:
+                if time.time() - path.stat().st_mtime < DAY:
                     continue
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
