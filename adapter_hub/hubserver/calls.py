@@ -13,9 +13,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from adapter_hub.hubserver.accounts import Accounts, User, check_may_write, may_read
+from adapter_hub.hubserver.accounts import (
+    Accounts,
+    User,
+    check_may_propose,
+    check_may_write,
+    may_read,
+)
 from adapter_hub.hubserver.records import Commit, RepoType, State
 from adapter_hub.hubserver.refusals import (
+    Gated,
     Moved,
     NotLoggedIn,
     Refused,
@@ -132,7 +139,7 @@ class Call:
         try:
             return self.readable_at(self.kind, self.id)
         except RepoNotFound:
-            moved = self.store.moved_to(self.kind, self.id)
+            moved = self.store.moved_to(self.kind, self.id) or self.store.twin(self.kind, self.id)
             if moved is None:
                 raise
         self.readable_at(self.kind, moved)
@@ -160,6 +167,18 @@ class Call:
         """Raises RepoNotFound, NotLoggedIn, Forbidden."""
         repository, state = self.readable()
         return repository, state, check_may_write(self.user, self.part("owner"))
+
+    def open_to_user(self) -> tuple[Repository, State]:
+        """For its files. Raises RepoNotFound, Gated."""
+        repository, state = self.readable()
+        if state.gated and not may_read(self.user, self.part("owner"), private=True):
+            raise Gated(state.id)
+        return repository, state
+
+    def proposable(self) -> tuple[Repository, State, User]:
+        """For what changes no branch. Raises RepoNotFound, NotLoggedIn, Forbidden."""
+        repository, state = self.readable()
+        return repository, state, check_may_propose(self.user)
 
     def at_revision(self) -> tuple[Repository, State, Commit]:
         """Raises RepoNotFound, RevisionNotFound."""

@@ -101,9 +101,12 @@ class Store:
         sync_folder(target.parent)
 
     def _refuse_twin(self, kind: RepoType, id: str) -> None:
-        for other in self._ids(kind):
-            if folded(other) == folded(id):
-                raise Exists(f"You already created this {kind} repo: {other}")
+        if other := self.twin(kind, id):
+            raise Exists(f"A {kind} repository called {other} already exists")
+
+    def twin(self, kind: RepoType, id: str) -> str | None:
+        """The repository of this name, in whatever letters."""
+        return next((each for each in self._ids(kind) if folded(each) == folded(id)), None)
 
     def delete(self, kind: RepoType, id: str) -> None:
         """Raises RepoNotFound."""

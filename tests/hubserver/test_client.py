@@ -20,6 +20,7 @@ from huggingface_hub import (
 from huggingface_hub.errors import (
     BadRequestError,
     EntryNotFoundError,
+    GatedRepoError,
     HfHubHTTPError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -247,11 +248,14 @@ def test_a_copy_from_another_repository(client: Client, ann: HfApi, repo: str) -
 
 def test_bad_paths_and_bad_cards_are_refused(ann: HfApi, repo: str) -> None:
     ann.create_commit(repo, [add("a.txt")], commit_message="a")
+    ann.create_commit(repo, [add("empty.bin", b"")], commit_message="no bytes, so no LFS")
+    assert ann.get_paths_info(repo, "empty.bin")[0].lfs is None
     for path in ("A.TXT", "a.txt/b", "con/x", "x\\y"):
         with pytest.raises(BadRequestError):
             ann.create_commit(repo, [add(path)], commit_message="bad")
-    with pytest.raises(ValueError, match="metadata"):
-        ann.create_commit(repo, [add("README.md", b"---\na: [\n---\n")], commit_message="bad")
+    for card in (b"---\na: [\n---\n", b"\n---\nmodel-index: foo\n---\n"):
+        with pytest.raises(ValueError, match="metadata"):
+            ann.create_commit(repo, [add("README.md", card)], commit_message="bad")
 
 
 def test_a_private_repository_is_not_there_for_others(client: Client, ann: HfApi) -> None:
@@ -357,6 +361,54 @@ def test_lists_are_filtered_and_sorted(client: Client) -> None:
     [full] = ben.list_models(author="ben", search="first", full=True, cardData=True)
     assert full.card_data.base_model == "team/a"
     assert {each.rfilename for each in full.siblings} == {".gitattributes", "README.md"}
+
+
+def test_names_are_the_same_in_other_letters(ann: HfApi, repo: str) -> None:
+    ann.upload_file(repo_id=repo.upper(), path_or_fileobj=b"x", path_in_repo="x.txt")
+    assert ann.repo_info(repo.title()).id == repo
+    assert ann.file_exists(repo, "x.txt")
+
+
+def test_a_short_id_is_a_revision(ann: HfApi, repo: str) -> None:
+    commit = ann.repo_info(repo).sha
+    ann.create_tag(repo, tag="first", revision=commit[:7])
+    assert ann.repo_info(repo, revision="first").sha == commit
+    for revision in (commit[:6], "0123456"):
+        with pytest.raises(RevisionNotFoundError):
+            ann.create_tag(repo, tag="bad name", revision=revision)
+
+
+def test_a_gated_repository_is_seen_but_not_read(client: Client, ann: HfApi, repo: str) -> None:
+    ann.update_repo_settings(repo, gated="auto")
+    assert client("eve").repo_info(repo).gated == "auto"
+    for call in (
+        lambda api: api.auth_check(repo),
+        lambda api: api.hf_hub_download(repo, ".gitattributes"),
+        lambda api: api.snapshot_download(repo),
+    ):
+        for user in ("", "eve"):
+            with pytest.raises(GatedRepoError, match="not in the authorized list"):
+                call(client(user))
+    assert ann.file_exists(repo, ".gitattributes")
+
+
+def test_anybody_may_propose_a_change(client: Client, ann: HfApi, repo: str, folder: Path) -> None:
+    eve, ben = client("eve"), client("ben")
+    made = eve.create_commit(repo, [add("a.txt")], commit_message="mine", create_pr=True)
+    assert made.pr_revision == "refs/pr/1"
+    eve.upload_folder(repo_id=repo, folder_path=folder, revision="refs/pr/1")
+    assert eve.upload_folder(repo_id=repo, folder_path=folder, create_pr=True).pr_num == 2
+    eve.comment_discussion(repo, 1, "please")
+    for user, revision in ((ben, "refs/pr/1"), (eve, "main")):
+        with pytest.raises(HfHubHTTPError, match="may not write"):
+            user.create_commit(repo, [add("b")], commit_message="b", revision=revision)
+    with pytest.raises(HfHubHTTPError, match="may not write"):
+        eve.merge_pull_request(repo, 1)
+    with pytest.raises(HfHubHTTPError, match="may read only"):
+        client("rob").create_commit(repo, [add("b")], commit_message="b", create_pr=True)
+    assert ann.list_repo_files(repo) == [".gitattributes"]
+    ann.merge_pull_request(repo, 1)
+    assert ann.file_exists(repo, "a.txt")
 
 
 def test_datasets_are_repositories_too(ann: HfApi, folder: Path) -> None:
