@@ -234,6 +234,9 @@ def test_files_are_deleted_and_copied(ann: HfApi, repo: str, folder: Path) -> No
     }
     with pytest.raises(EntryNotFoundError):
         ann.delete_file("nope", repo)
+    ann.create_commit(repo, [add("dir/a"), add("dir/b/c")], commit_message="a folder")
+    ann.create_commit(repo, [CommitOperationDelete("dir", is_folder=False)], commit_message="gone")
+    assert not [path for path in ann.list_repo_files(repo) if path.startswith("dir")]
     assert not ann.file_exists(repo, "empty.txt")
     assert ann.file_exists(repo, "copy.safetensors")
 
