@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import TextIO
+
+from adapter_hub.hubserver.repository import Repository
 
 SECONDS = 60.0
 
@@ -59,3 +62,12 @@ class HubBox:
     def log(self) -> str:
         """Everything that it has said: a line for each request."""
         return (self.folder.parent / f"{self.folder.name}.log").read_text(encoding="utf-8")
+
+
+def complete(repository: Repository) -> None:
+    """Every ref names a commit that is there, whose blobs are there and whole."""
+    for id in repository.state().refs.values():
+        for commit in repository.history(id):
+            for file in commit.tree.values():
+                content = repository.blobs.path(file.sha256).read_bytes()
+                assert hashlib.sha256(content).hexdigest() == file.sha256

@@ -13,6 +13,7 @@ from adapter_hub.hub.files import (
     CARD,
     Content,
     FileChange,
+    RemoteFile,
     base_to_name,
     compare,
     outgoing,
@@ -36,7 +37,7 @@ from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import damage, record_hub
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitOperationAdd, HfApi
 
 Say = Callable[[str], None]
 
@@ -240,22 +241,40 @@ def _commit(
             parent_commit=head,
             create_pr=options.create_pr,
         )
-        _verify(target, made.oid, files, changes)
+        _verify(target, made.oid, adds, files, changes)
     return made.oid, made.pr_url
 
 
 def _verify(
-    target: Repository, commit: str, files: Mapping[str, Content], changes: list[FileChange]
+    target: Repository,
+    commit: str,
+    adds: list[CommitOperationAdd],
+    files: Mapping[str, Content],
+    changes: list[FileChange],
 ) -> None:
-    """Raises HubError when the commit does not hold what was sent."""
+    """Raises HubError when the commit does not hold what was sent, and what was there already."""
     there = list_files(target.client, target.repo, commit)
-    sent = [each.path for each in changes if each.state != "removed"]
-    wrong = [name for name in sent if name not in there or not there[name].holds(files[name])]
+    wrong = [
+        each.path_in_repo
+        for each in adds
+        if each.path_in_repo not in there
+        or not _is(there[each.path_in_repo], each, files[each.path_in_repo])
+    ]
+    same = [each.path for each in changes if each.state == "same"]
+    wrong += [name for name in same if there.get(name) != target.files[name]]
     if wrong:
         raise HubError(
             f"{target.repo} holds other bytes than were sent, of {', '.join(wrong)}.",
             hint="push again",
         )
+
+
+def _is(file: RemoteFile, sent: CommitOperationAdd, content: Content) -> bool:
+    """Whether this was sent. The client hashed large files already: they are not read again."""
+    if file.sha256 is None:
+        return file.holds(content)
+    digest: str = sent.upload_info.sha256.hex()
+    return (file.sha256, file.size) == (digest, sent.upload_info.size)
 
 
 def _tag(target: Repository, revision: str, tags: list[str], say: Say) -> list[str]:

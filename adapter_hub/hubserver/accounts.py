@@ -50,13 +50,22 @@ def may_read(user: User | None, owner: str, *, private: bool) -> bool:
 
 def check_may_write(user: User | None, owner: str) -> User:
     """Raises NotLoggedIn, Forbidden."""
+    user = check_may_propose(user)
+    if not user.belongs_to(owner):
+        raise Forbidden(f"The token of {user.name} may not write to {owner}.")
+    return user
+
+
+def check_may_propose(user: User | None) -> User:
+    """Whether changes may be proposed and discussed, where they may be seen.
+
+    Raises NotLoggedIn, Forbidden.
+    """
     if user is None:
         # These words: at others the client says that there is no repository.
         raise NotLoggedIn("Invalid credentials in Authorization header")
     if user.role != "write":
         raise Forbidden(f"The token of {user.name} may read only.")
-    if not user.belongs_to(owner):
-        raise Forbidden(f"The token of {user.name} may not write to {owner}.")
     return user
 
 

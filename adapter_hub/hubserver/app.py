@@ -81,7 +81,10 @@ ROUTES = [
     _route("POST", _DISCUSSIONS + "/{num}/merge", discussions.merge),
     _route("POST", _REPO + "/super-squash/{rev}", committing.squash),
     _route("GET", "/api/{kind:kind}/{name}", _no_such_repository),
-    _route("GET", "/api/{kind:kind}/{name}/revision/{rev}", _no_such_repository),
+    *(
+        _route("GET", "/api/{kind:kind}/{name}" + end, _no_such_repository)
+        for end in ("/revision/{rev}", "/tree/{rev}", "/commits/{rev}", "/refs")
+    ),
     _route("POST", "/lfs/{kind:kind}/{owner}/{name}/verify", lfs.verify),
     Route("/lfs/{kind:kind}/{owner}/{name}/{oid}", lfs.upload, methods=["PUT"]),
     _route("POST", "/{kind:kind}/{owner}/{name}.git/info/lfs/objects/batch", lfs.batch),

@@ -77,6 +77,11 @@ class Blobs:
         except FileNotFoundError:
             return None
 
+    def renew(self, sha256: str) -> None:
+        """Let it count as new: a commit that names it is announced."""
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(self.path(sha256))
+
     def incoming(self) -> Incoming:
         return Incoming(self)
 

@@ -13,9 +13,22 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from adapter_hub.hubserver.accounts import Accounts, User, check_may_write, may_read
+from adapter_hub.hubserver.accounts import (
+    Accounts,
+    User,
+    check_may_propose,
+    check_may_write,
+    may_read,
+)
 from adapter_hub.hubserver.records import Commit, RepoType, State
-from adapter_hub.hubserver.refusals import NotLoggedIn, Refused, RepoNotFound, TooLarge
+from adapter_hub.hubserver.refusals import (
+    Gated,
+    Moved,
+    NotLoggedIn,
+    Refused,
+    RepoNotFound,
+    TooLarge,
+)
 from adapter_hub.hubserver.repository import Repository
 from adapter_hub.hubserver.store import Store
 
@@ -119,8 +132,25 @@ class Call:
     # The repository ----------------------------------------------------------------------
 
     def readable(self) -> tuple[Repository, State]:
-        """The repository of the address. Raises RepoNotFound, also where it may not be seen."""
-        return self.readable_at(self.kind, self.id)
+        """The repository of the address.
+
+        Raises RepoNotFound, also where it may not be seen; Moved where it has another name now.
+        """
+        try:
+            return self.readable_at(self.kind, self.id)
+        except RepoNotFound:
+            moved = self.store.moved_to(self.kind, self.id) or self.store.twin(self.kind, self.id)
+            if moved is None:
+                raise
+        self.readable_at(self.kind, moved)
+        raise Moved(moved, self._address_at(moved))
+
+    def _address_at(self, id: str) -> str:
+        """What was asked for, of the repository ``id``; relative, so that clients follow it."""
+        url = self.request.url
+        here = "/{owner}/{name}".format(**self.request.path_params)
+        path: str = self.request.scope["path"].replace(here, f"/{id}", 1)
+        return path + (f"?{url.query}" if url.query else "")
 
     def readable_at(self, kind: RepoType, id: str) -> tuple[Repository, State]:
         """Raises RepoNotFound."""
@@ -137,6 +167,18 @@ class Call:
         """Raises RepoNotFound, NotLoggedIn, Forbidden."""
         repository, state = self.readable()
         return repository, state, check_may_write(self.user, self.part("owner"))
+
+    def open_to_user(self) -> tuple[Repository, State]:
+        """For its files. Raises RepoNotFound, Gated."""
+        repository, state = self.readable()
+        if state.gated and not may_read(self.user, self.part("owner"), private=True):
+            raise Gated(state.id)
+        return repository, state
+
+    def proposable(self) -> tuple[Repository, State, User]:
+        """For what changes no branch. Raises RepoNotFound, NotLoggedIn, Forbidden."""
+        repository, state = self.readable()
+        return repository, state, check_may_propose(self.user)
 
     def at_revision(self) -> tuple[Repository, State, Commit]:
         """Raises RepoNotFound, RevisionNotFound."""

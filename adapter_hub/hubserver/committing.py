@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from adapter_hub.hubserver import cards, pulls
+from adapter_hub.hubserver.accounts import User
 from adapter_hub.hubserver.calls import Call, hub_of
 from adapter_hub.hubserver.ndjson import Body
 from adapter_hub.hubserver.records import LARGE, Commit, File, State, now
-from adapter_hub.hubserver.refusals import Refused
+from adapter_hub.hubserver.refusals import Moved, Refused
 from adapter_hub.hubserver.repository import Repository
 
 _PIECE = 1 << 20
@@ -20,11 +21,14 @@ _PIECE = 1 << 20
 
 def validate_yaml(call: Call) -> Response:
     """Must answer JSON whatever it finds: the client reads that before the status."""
-    head, end, _ = call.text("content").replace("\r\n", "\n").partition("\n---")
+    text = call.text("content").replace("\r\n", "\n").lstrip()
+    head, end, _ = text.partition("\n---")
     errors = []
     if end and head.startswith("---\n"):
         try:
-            cards.parse(head.removeprefix("---\n"))
+            results = cards.parse(head.removeprefix("---\n")).get("model-index", [])
+            if not isinstance(results, list):
+                raise ValueError('"model-index" must be an array')
         except ValueError as error:
             errors.append({"message": str(error)})
     return JSONResponse({"errors": errors, "warnings": []}, 400 if errors else 200)
@@ -32,13 +36,27 @@ def validate_yaml(call: Call) -> Response:
 
 def preupload(call: Call) -> Response:
     """``regular`` for clients that may upload by Xet: told ``lfs``, they would."""
-    repository, state, _ = call.writable()
+    repository, state, user = _committable(call)
     tree = repository.resolve(call.part("rev"), state).tree
     takes_lfs = "adapter-hub/" in call.request.headers.get("user-agent", "")
+    takes_lfs &= user.belongs_to(call.part("owner"))  # what is uploaded so has no commit yet
     files = call.json.get("files")
     if not isinstance(files, list):
         raise Refused('"files" must be an array.')
     return JSONResponse({"files": [_way(file, tree.get, takes_lfs) for file in files]})
+
+
+def _committable(call: Call) -> tuple[Repository, State, User]:
+    """Branches are for those who may write; a new pull request, and one's own, for all who see it.
+
+    Raises RepoNotFound, NotLoggedIn, Forbidden.
+    """
+    repository, state, user = call.proposable()
+    own = any(
+        pulls.ref_of(each.num) == call.part("rev") and each.author == user.name
+        for each in state.discussions
+    )
+    return (repository, state, user) if own or call.flag("create_pr") else call.writable()
 
 
 def _way(file: Any, current: Any, takes_lfs: bool) -> dict[str, object]:
@@ -58,7 +76,12 @@ def _way(file: Any, current: Any, takes_lfs: bool) -> dict[str, object]:
 async def commit(request: Request) -> Response:
     """Stores files as they arrive; only then, for a moment, holds the repository's lock."""
     call = Call(hub_of(request), request)
-    repository, _, _ = await run_in_threadpool(call.writable)
+    try:
+        repository, _, _ = await run_in_threadpool(_committable, call)
+    except Moved:
+        async for _ in request.stream():
+            pass  # a client that is still sending would miss the answer
+        raise
     body = Body(repository.blobs)
     try:
         piece = bytearray()
@@ -135,7 +158,7 @@ def squash(call: Call) -> Response:
     """One commit without a past in place of a branch's history; what it named stays readable."""
     repository, _, user = call.writable()
     with repository.edit() as state:
-        ref = f"refs/heads/{call.part('rev')}"
+        ref = _target(state, call.part("rev"))
         tree = repository.resolve(ref, state).tree
         made = Commit.make(None, call.text("message", "Super-squash"), "", user.name, now(), tree)
         repository.put_commit(made)

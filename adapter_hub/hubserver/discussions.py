@@ -9,6 +9,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from adapter_hub.hubserver import pulls
+from adapter_hub.hubserver.accounts import User
 from adapter_hub.hubserver.calls import Call
 from adapter_hub.hubserver.records import Discussion, State
 from adapter_hub.hubserver.refusals import NotFound, Refused
@@ -50,7 +51,7 @@ def _told(state: State, discussion: Discussion) -> dict[str, Any]:
 
 
 def create(call: Call) -> Response:
-    repository, _, user = call.writable()
+    repository, _, user = call.proposable()
     title, text = call.text("title").strip(), call.text("description", "")
     if not title:
         raise Refused("A discussion needs a title.")
@@ -93,7 +94,7 @@ def comment(call: Call) -> Response:
     def add(discussion: Discussion, author: str) -> dict[str, Any]:
         return pulls.add_event(discussion, "comment", author, text=text)
 
-    return _change(call, "newMessage", add)
+    return _change(call, "newMessage", add, call.proposable())
 
 
 def rename(call: Call) -> Response:
@@ -148,10 +149,14 @@ def merge(call: Call) -> Response:
     return JSONResponse({})
 
 
-def _change(call: Call, key: str, change: Callable[[Discussion, str], dict[str, Any]]) -> Response:
+def _change(
+    call: Call,
+    key: str,
+    change: Callable[[Discussion, str], dict[str, Any]],
+    permitted: tuple[Repository, State, User] | None = None,
+) -> Response:
     """Change one discussion; answers its new or changed event as ``key``."""
-    repository: Repository
-    repository, _, user = call.writable()
+    repository, _, user = permitted or call.writable()
     with repository.edit() as state:
         event = change(pulls.find(state, call.part("num")), user.name)
     return JSONResponse({key: _event(event)})

@@ -38,6 +38,7 @@ def _needed(call: Call, repository: Repository, asked: Any) -> dict[str, Any]:
     if not isinstance(oid, str) or not SHA256.fullmatch(oid) or type(size) is not int or size < 0:
         return {"oid": oid, "size": size, "error": {"code": 422, "message": "bad oid or size"}}
     told: dict[str, Any] = {"oid": oid, "size": size}
+    repository.blobs.renew(oid)
     if repository.blobs.size(oid) != size:
         told["actions"] = {
             "upload": {"href": _signed(call, oid, size)},

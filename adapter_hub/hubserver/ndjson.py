@@ -136,14 +136,14 @@ class Body:
         for change in self.changes:
             if change.sha256:
                 tree[change.path] = described[change.path]
-            elif change.folder:
+            elif change.path in tree and not change.folder:
+                del tree[change.path]
+            else:  # as on the Hub, a folder also where it was not said to be one
                 inside = [path for path in tree if path.startswith(change.path + "/")]
                 if not inside:
                     raise EntryNotFound(change.path, commit)
                 for path in inside:
                     del tree[path]
-            elif tree.pop(change.path, None) is None:
-                raise EntryNotFound(change.path, commit)
 
 
 def _read_change(key: object, value: dict[str, Any], stored: str | None) -> Change:

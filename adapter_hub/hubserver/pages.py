@@ -29,8 +29,10 @@ th, td { text-align: left; vertical-align: top; padding: .25rem 1.25rem .25rem 0
 th.size, td.size { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 pre { background: #8882; padding: .75rem 1rem; border-radius: 6px; overflow-x: auto; }
 code { font: .9em ui-monospace, monospace; }
-img { max-width: 100%; }
-.soft { color: #777; overflow-wrap: anywhere; }
+td + td { overflow-wrap: anywhere; }
+img { max-width: 100%; border-radius: 6px; }
+blockquote { margin: 1rem 0; padding-left: 1rem; border-left: 3px solid #8886; }
+.soft { color: light-dark(#666, #999); overflow-wrap: anywhere; }
 """
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 _COMMENT = re.compile("<!--.*?-->", re.S)
@@ -47,7 +49,7 @@ def front(call: Call) -> Response:
         states = [state for _, state in call.store.states(kind) if not state.private]
         rows = "".join(
             f'<tr><td><a href="{_address(state)}">{escape(state.id)}</a></td>'
-            f'<td class="soft">{escape(state.created[:10])}</td></tr>'
+            f'<td class="size soft">{escape(state.created[:10])}</td></tr>'
             for state in states
         )
         parts.append(f"<h2>{kind.capitalize()}s</h2>")

@@ -26,7 +26,7 @@ BINARY = frozenset(_BINARY.split())
 
 
 def is_lfs(path: str, size: int) -> bool:
-    return size >= LARGE or PurePosixPath(path).suffix.lower() in BINARY
+    return size >= LARGE or (size > 0 and PurePosixPath(path).suffix.lower() in BINARY)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 Refused                 400  a request that cannot be meant
   NotLoggedIn           401  a token is needed, or this one is not known
   Forbidden             403  whose token it is may not do this
+    Gated               403  the files are not for this user
+  Moved                 307  it has another name now, at which the same may be asked
   RepoNotFound          404  there is none, or none that this user may see: nobody can tell which
   RevisionNotFound      404
   EntryNotFound         404  no such file at this commit
@@ -36,8 +38,28 @@ class Forbidden(Refused):
     status = 403
 
 
+class Gated(Forbidden):
+    """It may be seen, but its files are for the owner's people alone: there is nobody to ask here."""
+
+    code = "GatedRepo"
+
+    def __init__(self, id: str) -> None:
+        super().__init__(
+            f"Access to model {id} is restricted and you are not in the authorized list."
+        )
+
+
 class NotFound(Refused):
     status = 404
+
+
+class Moved(Refused):
+    """Answered as the Hub does: clients go on at ``location``, with method, body and token."""
+
+    status = 307
+
+    def __init__(self, id: str, location: str) -> None:
+        super().__init__(f"The repository is {id} now.", headers={"Location": location})
 
 
 class RepoNotFound(NotFound):
@@ -71,7 +93,10 @@ class Stale(Refused):
     status = 412
 
     def __init__(self) -> None:
-        super().__init__("A commit has happened since. Please refresh and try again.")
+        # The Hub's words.
+        super().__init__(
+            "The branch was updated since you opened this page. Please refresh and try again."
+        )
 
 
 class TooLarge(Refused):

@@ -46,7 +46,7 @@ def whoami(call: Call) -> Response:
 
 
 def auth_check(call: Call) -> Response:
-    call.readable()
+    call.open_to_user()
     return JSONResponse({})
 
 

@@ -15,12 +15,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from adapter_hub.hubserver.blobs import Blobs
-from adapter_hub.hubserver.names import COMMIT, check_collisions, check_ref_name
+from adapter_hub.hubserver.names import COMMIT, SHORT_COMMIT, check_collisions, check_ref_name
 from adapter_hub.hubserver.records import Commit, File, State, Tree, is_lfs, now
 from adapter_hub.hubserver.refusals import (
     EntryNotFound,
     Exists,
     Forbidden,
+    Refused,
     RepoNotFound,
     RevisionNotFound,
     Stale,
@@ -91,7 +92,18 @@ class Repository:
         for ref in (revision, BRANCHES + revision, TAGS + revision):
             if ref in refs:
                 return self.commit(refs[ref])
-        return self.commit(revision)
+        return self.commit(self._whole_id(revision))
+
+    def _whole_id(self, start: str) -> str:
+        """The one commit whose id begins so; at least 7 digits. Raises RevisionNotFound."""
+        if COMMIT.fullmatch(start):
+            return start
+        if not SHORT_COMMIT.fullmatch(start):
+            raise RevisionNotFound(start)
+        found = [*(self.folder / "commits").glob(f"{start}*.json")]
+        if len(found) != 1:
+            raise RevisionNotFound(start)
+        return found[0].stem
 
     def file(self, revision: str, path: str) -> tuple[Commit, File]:
         """Raises RevisionNotFound, EntryNotFound."""
@@ -150,6 +162,10 @@ class Repository:
         edit(tree, commit.id)
         if tree.keys() != commit.tree.keys():
             check_collisions(sorted(tree))
+        for path, file in tree.items():
+            # Under the lock: what nothing named until now may have been collected.
+            if commit.tree.get(path) != file and self.blobs.size(file.sha256) is None:
+                raise Refused(f"The content of {path} is not here any more; upload it again.")
         return tree
 
     def put_commit(self, commit: Commit) -> None:
@@ -160,11 +176,13 @@ class Repository:
 
     def create_ref(self, prefix: str, name: str, revision: str, message: str = "") -> None:
         """Raises Refused, Exists, RevisionNotFound."""
-        ref = prefix + check_ref_name(name)
+        ref = prefix + name
         with self.edit() as state:
+            commit = self.resolve(revision, state)
+            check_ref_name(name)
             if ref in state.refs:
-                raise Exists(f"Reference {name} already exists")
-            state.refs[ref] = self.resolve(revision, state).id
+                raise Exists(f"Reference {ref} already exists")
+            state.refs[ref] = commit.id
             if message:
                 state.tag_messages[ref] = message
 
@@ -172,7 +190,7 @@ class Repository:
         """Raises RevisionNotFound, Forbidden."""
         ref = prefix + name
         if ref == MAIN:
-            raise Forbidden("The branch main cannot be deleted.")
+            raise Forbidden(f"Cannot delete {MAIN}: it is the default branch")
         with self.edit() as state:
             if ref not in state.refs:
                 raise RevisionNotFound(name)

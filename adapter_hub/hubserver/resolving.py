@@ -26,7 +26,7 @@ class _BlobResponse(FileResponse):
 
 def resolve(call: Call) -> Response:
     """Never says anything of Xet: a client that hears of it goes elsewhere."""
-    repository, _ = call.readable()
+    repository, _ = call.open_to_user()
     path = call.part("path")
     commit, file = repository.file(call.part("rev"), path)
     headers = {

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import signal
 import socket
+import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +17,8 @@ from adapter_hub.errors import AdapterHubError
 from adapter_hub.hubserver.accounts import Accounts, kept_secret, local_user, read_users
 from adapter_hub.hubserver.app import make_app
 from adapter_hub.hubserver.calls import Hub
-from adapter_hub.hubserver.store import Store
+from adapter_hub.hubserver.collecting import collect
+from adapter_hub.hubserver.store import DAY, Store
 
 
 def serve(
@@ -36,6 +40,7 @@ def serve(
     listening = _listen(host, port)
     with listening:
         server = _server(store, accounts or local, secret)
+        threading.Thread(target=_keep_clean, args=(store,), daemon=True).start()
         tell(f"export HF_ENDPOINT={_address(listening)}")
         if token:
             tell(f"export HF_TOKEN={token}")
@@ -43,6 +48,16 @@ def serve(
             say(f"the token of user local is in {folder / 'token'}")
         server.run(sockets=[listening])
     say("stopped")
+
+
+def _keep_clean(store: Store) -> None:
+    """Now and then delete what nothing names, for as long as the process lives."""
+    while True:
+        try:
+            collect(store)
+        except (OSError, ValueError) as error:
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        time.sleep(DAY)
 
 
 def _open(folder: Path, with_local: bool) -> tuple[Store, bytes, Accounts, str | None]:

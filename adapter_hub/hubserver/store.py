@@ -2,6 +2,7 @@
 
 models/OWNER/NAME/, datasets/OWNER/NAME/   repositories
 locks/                                     one lock for each, outside what may be renamed
+moved/                                     by the old name of a repository, its new one
 temporary/                                 content on its way in, and repositories on their way out
 """
 
@@ -19,12 +20,12 @@ from typing import get_args
 
 from adapter_hub.hubserver.names import check_repo_part, folded
 from adapter_hub.hubserver.records import BINARY, Commit, File, RepoType, State, now
-from adapter_hub.hubserver.refusals import Exists, RepoNotFound
+from adapter_hub.hubserver.refusals import Exists, Refused, RepoNotFound
 from adapter_hub.hubserver.repository import MAIN, Repository
-from adapter_hub.registry.atomic import sync_folder
+from adapter_hub.registry.atomic import replace_file, sync_folder
 
 LOCK_SECONDS = 60.0
-_DAY = 86400.0
+DAY = 86400.0
 
 ATTRIBUTES = "".join(
     f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in sorted(BINARY)
@@ -37,7 +38,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for each in ("locks", "temporary", *(f"{kind}s" for kind in get_args(RepoType))):
+        for each in ("locks", "moved", "temporary", *(f"{kind}s" for kind in get_args(RepoType))):
             (folder / each).mkdir(parents=True, exist_ok=True)
         self._temporary = folder / "temporary"
         self._sweep()
@@ -46,7 +47,7 @@ class Store:
         """Remove what a killed server left, but nothing that another one may be writing now."""
         for path in self._temporary.iterdir():
             with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime < _DAY:
+                if time.time() - path.stat().st_mtime < DAY:
                     continue
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
@@ -79,6 +80,7 @@ class Store:
             first = Commit.make(None, "initial commit", "", author, now(), tree)
             draft.put_commit(first)
             draft.write(State(id, kind, now(), private, refs={MAIN: first.id}))
+            self._moved(kind, id).unlink(missing_ok=True)
             self._rename(unfinished, repository.folder)
         return repository
 
@@ -99,9 +101,12 @@ class Store:
         sync_folder(target.parent)
 
     def _refuse_twin(self, kind: RepoType, id: str) -> None:
-        for other in self._ids(kind):
-            if folded(other) == folded(id):
-                raise Exists(f"You already created this {kind} repo: {other}")
+        if other := self.twin(kind, id):
+            raise Exists(f"A {kind} repository called {other} already exists")
+
+    def twin(self, kind: RepoType, id: str) -> str | None:
+        """The repository of this name, in whatever letters."""
+        return next((each for each in self._ids(kind) if folded(each) == folded(id)), None)
 
     def delete(self, kind: RepoType, id: str) -> None:
         """Raises RepoNotFound."""
@@ -124,7 +129,22 @@ class Store:
             repository.state()
             if folded(source) != folded(target):
                 self._refuse_twin(kind, target)
+            # Before the renaming: while there is a repository of that name, it is not looked at.
+            self._moved(kind, target).unlink(missing_ok=True)
+            replace_file(self._moved(kind, source), target.encode())
             self._rename(repository.folder, moved.folder)
+
+    def moved_to(self, kind: RepoType, id: str) -> str | None:
+        """The name that a repository has now which once was ``id``; None where there is none."""
+        names = [id]
+        with contextlib.suppress(FileNotFoundError, Refused):
+            while names.count(names[-1]) == 1:
+                names.append(self._moved(kind, names[-1]).read_text())
+        return names[-1] if len(names) > 1 else None
+
+    def _moved(self, kind: RepoType, id: str) -> Path:
+        owner, _, name = id.partition("/")
+        return self.folder / "moved" / f"{kind}--{check_repo_part(owner)}--{check_repo_part(name)}"
 
     def _ids(self, kind: RepoType) -> Iterator[str]:
         for path in (self.folder / f"{kind}s").glob("*/*/repository.json"):

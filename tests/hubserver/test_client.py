@@ -20,6 +20,7 @@ from huggingface_hub import (
 from huggingface_hub.errors import (
     BadRequestError,
     EntryNotFoundError,
+    GatedRepoError,
     HfHubHTTPError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -233,6 +234,9 @@ def test_files_are_deleted_and_copied(ann: HfApi, repo: str, folder: Path) -> No
     }
     with pytest.raises(EntryNotFoundError):
         ann.delete_file("nope", repo)
+    ann.create_commit(repo, [add("dir/a"), add("dir/b/c")], commit_message="a folder")
+    ann.create_commit(repo, [CommitOperationDelete("dir", is_folder=False)], commit_message="gone")
+    assert not [path for path in ann.list_repo_files(repo) if path.startswith("dir")]
     assert not ann.file_exists(repo, "empty.txt")
     assert ann.file_exists(repo, "copy.safetensors")
 
@@ -247,11 +251,14 @@ def test_a_copy_from_another_repository(client: Client, ann: HfApi, repo: str) -
 
 def test_bad_paths_and_bad_cards_are_refused(ann: HfApi, repo: str) -> None:
     ann.create_commit(repo, [add("a.txt")], commit_message="a")
+    ann.create_commit(repo, [add("empty.bin", b"")], commit_message="no bytes, so no LFS")
+    assert ann.get_paths_info(repo, "empty.bin")[0].lfs is None
     for path in ("A.TXT", "a.txt/b", "con/x", "x\\y"):
         with pytest.raises(BadRequestError):
             ann.create_commit(repo, [add(path)], commit_message="bad")
-    with pytest.raises(ValueError, match="metadata"):
-        ann.create_commit(repo, [add("README.md", b"---\na: [\n---\n")], commit_message="bad")
+    for card in (b"---\na: [\n---\n", b"\n---\nmodel-index: foo\n---\n"):
+        with pytest.raises(ValueError, match="metadata"):
+            ann.create_commit(repo, [add("README.md", card)], commit_message="bad")
 
 
 def test_a_private_repository_is_not_there_for_others(client: Client, ann: HfApi) -> None:
@@ -299,7 +306,6 @@ def test_repositories_come_and_go(client: Client, ann: HfApi, refused: Refused) 
     assert ann.create_repo("ann/short", exist_ok=True).repo_id == "ann/short"
     ann.move_repo("ann/short", "team/long")
     assert ann.repo_info("team/long").id == "team/long"
-    assert not ann.repo_exists("ann/short")
     with refused(403):
         client("eve").delete_repo("team/long")
     ann.delete_repo("team/long")
@@ -308,6 +314,33 @@ def test_repositories_come_and_go(client: Client, ann: HfApi, refused: Refused) 
     ann.delete_repo("team/long", missing_ok=True)
     with pytest.raises(RepositoryNotFoundError):
         ann.model_info("gpt2")
+
+
+def test_a_repository_that_moved_is_found_by_its_old_name(
+    client: Client, ann: HfApi, repo: str, folder: Path, box: HubBox
+) -> None:
+    ann.upload_folder(repo_id=repo, folder_path=folder)
+    ann.move_repo(repo, f"{repo}-b")
+    ann.move_repo(f"{repo}-b", f"{repo}-c")
+    assert ann.repo_info(repo).id == f"{repo}-c"
+    assert contents(folder).items() <= contents(Path(ann.snapshot_download(repo))).items()
+    assert f"HEAD /{repo}/resolve/{ann.repo_info(repo).sha}/README.md 307" in box.log()
+    assert ann.get_paths_info(repo, "README.md")[0].path == "README.md"
+    ann.upload_file(repo_id=repo, path_or_fileobj=b"x", path_in_repo="x #1.txt")
+    ann.create_branch(repo, branch="exp/1")
+    assert ann.file_exists(f"{repo}-c", "x #1.txt", revision="exp/1")
+    assert Path(ann.hf_hub_download(repo, "x #1.txt", revision="exp/1")).read_bytes() == b"x"
+    # Whoever may not see it learns nothing of it.
+    ann.update_repo_settings(f"{repo}-c", visibility="private")
+    assert ann.repo_exists(repo)
+    assert not client("eve").repo_exists(repo)
+    # A new repository takes the old name, and keeps it when it goes.
+    ann.create_repo(repo)
+    assert ann.list_repo_files(repo) == [".gitattributes"]
+    ann.delete_repo(repo)
+    assert not ann.repo_exists(repo)
+    ann.move_repo(f"{repo}-c", f"{repo}-b")
+    assert ann.repo_info(f"{repo}-c").id == f"{repo}-b"
 
 
 def test_lists_are_filtered_and_sorted(client: Client) -> None:
@@ -357,6 +390,54 @@ def test_an_adapter_without_a_card_is_found_by_its_base(ann: HfApi, repo: str) -
     ann.upload_file(repo_id=repo, path_or_fileobj=b"", path_in_repo="adapter_model.safetensors")
     found = ann.list_models(filter="base_model:adapter:team/b")
     assert "safetensors" in next(each.tags for each in found if each.id == repo)
+
+
+def test_names_are_the_same_in_other_letters(ann: HfApi, repo: str) -> None:
+    ann.upload_file(repo_id=repo.upper(), path_or_fileobj=b"x", path_in_repo="x.txt")
+    assert ann.repo_info(repo.title()).id == repo
+    assert ann.file_exists(repo, "x.txt")
+
+
+def test_a_short_id_is_a_revision(ann: HfApi, repo: str) -> None:
+    commit = ann.repo_info(repo).sha
+    ann.create_tag(repo, tag="first", revision=commit[:7])
+    assert ann.repo_info(repo, revision="first").sha == commit
+    for revision in (commit[:6], "0123456"):
+        with pytest.raises(RevisionNotFoundError):
+            ann.create_tag(repo, tag="bad name", revision=revision)
+
+
+def test_a_gated_repository_is_seen_but_not_read(client: Client, ann: HfApi, repo: str) -> None:
+    ann.update_repo_settings(repo, gated="auto")
+    assert client("eve").repo_info(repo).gated == "auto"
+    for call in (
+        lambda api: api.auth_check(repo),
+        lambda api: api.hf_hub_download(repo, ".gitattributes"),
+        lambda api: api.snapshot_download(repo),
+    ):
+        for user in ("", "eve"):
+            with pytest.raises(GatedRepoError, match="not in the authorized list"):
+                call(client(user))
+    assert ann.file_exists(repo, ".gitattributes")
+
+
+def test_anybody_may_propose_a_change(client: Client, ann: HfApi, repo: str, folder: Path) -> None:
+    eve, ben = client("eve"), client("ben")
+    made = eve.create_commit(repo, [add("a.txt")], commit_message="mine", create_pr=True)
+    assert made.pr_revision == "refs/pr/1"
+    eve.upload_folder(repo_id=repo, folder_path=folder, revision="refs/pr/1")
+    assert eve.upload_folder(repo_id=repo, folder_path=folder, create_pr=True).pr_num == 2
+    eve.comment_discussion(repo, 1, "please")
+    for user, revision in ((ben, "refs/pr/1"), (eve, "main")):
+        with pytest.raises(HfHubHTTPError, match="may not write"):
+            user.create_commit(repo, [add("b")], commit_message="b", revision=revision)
+    with pytest.raises(HfHubHTTPError, match="may not write"):
+        eve.merge_pull_request(repo, 1)
+    with pytest.raises(HfHubHTTPError, match="may read only"):
+        client("rob").create_commit(repo, [add("b")], commit_message="b", create_pr=True)
+    assert ann.list_repo_files(repo) == [".gitattributes"]
+    ann.merge_pull_request(repo, 1)
+    assert ann.file_exists(repo, "a.txt")
 
 
 def test_datasets_are_repositories_too(ann: HfApi, folder: Path) -> None:

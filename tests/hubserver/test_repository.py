@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hubbox import complete
 
 from adapter_hub.hubserver.records import Commit, File, State
 from adapter_hub.hubserver.refusals import (
@@ -40,15 +41,6 @@ def put(
             author="ann",
             parent=parent,
         )
-
-
-def complete(repository: Repository) -> None:
-    """Every ref names a commit that is there, whose blobs are there and whole."""
-    for id in repository.state().refs.values():
-        for commit in repository.history(id):
-            for file in commit.tree.values():
-                content = repository.blobs.path(file.sha256).read_bytes()
-                assert hashlib.sha256(content).hexdigest() == file.sha256
 
 
 def test_a_new_repository_has_a_first_commit(repository: Repository) -> None:

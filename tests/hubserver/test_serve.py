@@ -93,24 +93,3 @@ def test_a_wrong_file_of_users(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "users.ann has either token or token_sha256" in done.stderr
     assert not (tmp_path / "box").exists()
-
-
-@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads memory from /proc")
-@pytest.mark.slow
-def test_a_large_regular_file_costs_the_server_little_memory(tmp_path: Path) -> None:
-    with HubBox(tmp_path / "box") as box:
-        assert box.process
-        api = HfApi(endpoint=box.endpoint, token=box.token)
-        api.create_repo("large")
-
-        def peak() -> int:
-            assert box.process
-            status = Path(f"/proc/{box.process.pid}/status").read_text()
-            return int(status.partition("VmHWM:")[2].split()[0]) >> 10
-
-        before = peak()
-        content = os.urandom(120 << 20)
-        api.upload_file(repo_id="local/large", path_or_fileobj=content, path_in_repo="w.bin")
-        got = api.hf_hub_download("local/large", "w.bin")
-        assert Path(got).read_bytes() == content
-        assert peak() - before < 40
