@@ -331,3 +331,43 @@ def test_cold_commands_do_not_load_them(install: Install, tmp_path: Path) -> Non
     assert not (tmp_path / "loaded").exists()
     assert command("methods").returncode == 0
     assert (tmp_path / "loaded").exists()
+
+
+# --- methods that PEFT does not know ---------------------------------------------------------------
+
+
+def with_tuner(name: str, peft_type: str) -> str:
+    return HEAD + (
+        "@hookimpl\n"
+        "def register_methods(register):\n"
+        f"    register('{name}', 'a:B', peft_type='{peft_type}', tuner='a:C')\n"
+    )
+
+
+def test_two_tuners_of_one_type_cannot_both_be_meant(install: Install) -> None:
+    install("one", with_tuner("marvel", "MARVEL"))
+    install("two", with_tuner("wonder", "MARVEL"))
+    catalog = loaded()
+    assert offered(catalog) - BUILT_INS == {"marvel"}
+    (problem,) = catalog.problems
+    assert problem.plugin == "two"
+    assert problem.reason == "PEFT type 'MARVEL' is that of method 'marvel' of dist-one"
+
+
+def test_a_tuner_of_a_type_of_pefts_own_is_refused(install: Install) -> None:
+    code = with_tuner("marvel", "IA3").replace("'a:B'", "'peft:LoraConfig'")
+    install("one", code.replace("'a:C'", "'peft:LoraModel'"))
+    with pytest.raises(PluginError, match=r"PEFT's type 'IA3' is .*IA3Config already"):
+        loaded().find("method", "marvel").resolve()
+
+
+def test_options_are_those_that_a_recipe_can_set(install: Install) -> None:
+    code = (
+        "@hookimpl\n"
+        "def register_methods(register):\n"
+        "    register('scales', 'peft:IA3Config', peft_type='IA3')\n"
+    )
+    install("one", HEAD + code)
+    names = {each.name for each in loaded().find("method", "scales").options()}
+    assert "target_modules" in names
+    assert not names & {"peft_type", "task_type", "base_model_name_or_path", "revision"}
