@@ -18,11 +18,9 @@ PREFIX = "base_model.model."
 """What PEFT puts before the names of a base's modules."""
 
 # Methods of PEFT 0.21 that keep a weight under the name of the module that it changes.
-_BY_MODULE = frozenset(
-    """ADALORA ADAMSS BEFT BOFT C3A DEFT DELORA FOURIERFT FROD GLORA GRALORA HIRA HRA IA3 LILY LN_TUNING
-    LOHA LOKR MISS OFT OSF PEANUT POLY PSOFT PVERA RANDLORA ROAD SHIRA SUPERTUNING TINYLORA
-    TRAINABLE_TOKENS UNILORA VBLORA VERA WAVEFT""".split()
-)
+_BY_MODULE = """ADALORA ADAMSS BEFT BOFT C3A DEFT DELORA FOURIERFT FROD GLORA GRALORA HIRA HRA IA3 LILY
+LN_TUNING LOHA LOKR MISS OFT OSF PEANUT POLY PSOFT PVERA RANDLORA ROAD SHIRA SUPERTUNING TINYLORA
+TRAINABLE_TOKENS UNILORA VBLORA VERA WAVEFT"""
 _PROMPTS = ("PROMPT_TUNING", "P_TUNING")
 
 
@@ -49,7 +47,7 @@ def _compare(adapter: AdapterHead, modules: Modules, findings: Findings) -> None
         findings.unchecked("shapes: the base is quantised")
     if kind == "LORA":
         compare_lora(adapter, modules, targets, findings, PREFIX)
-    elif kind in _BY_MODULE:
+    elif kind in _BY_MODULE.split():
         _compare_names(adapter.tensors, modules, targets, findings)
         findings.unchecked(f"the shapes of {kind}'s weights")
     elif kind in _PROMPTS:

@@ -9,17 +9,13 @@ from adapter_hub.loading.heads import BaseHead, Shape, Shapes
 # Model types whose files name every module as transformers does, below the given first part, which
 # files of the model without its head leave out. Of others (fused experts, renamed towers) a name
 # that is not in the files proves nothing. A test compares this with transformers.
+_BELOW_MODEL = """apertus arcee cohere cohere2 cwm ernie4_5 exaone4 gemma gemma2 gemma3_text glm glm4
+granite helium hunyuan_v1_dense internlm3 llama ministral ministral3 mistral nemotron olmo olmo2 olmo3
+opt persimmon phi phi3 qwen2 qwen3 seed_oss smollm3 stablelm starcoder2 xglm"""
+_BELOW_TRANSFORMER = "bloom codegen falcon gpt2 gpt-sw3 gpt_bigcode gpt_neo gptj mpt"
 NAMED_ALIKE = {
-    **dict.fromkeys(
-        """apertus arcee cohere cohere2 cwm ernie4_5 exaone4 gemma gemma2 gemma3_text glm glm4
-        granite helium hunyuan_v1_dense internlm3 llama ministral ministral3 mistral nemotron olmo
-        olmo2 olmo3 opt persimmon phi phi3 qwen2 qwen3 seed_oss smollm3 stablelm starcoder2
-        xglm""".split(),
-        "model",
-    ),
-    **dict.fromkeys(
-        "bloom codegen falcon gpt2 gpt-sw3 gpt_bigcode gpt_neo gptj mpt".split(), "transformer"
-    ),
+    **dict.fromkeys(_BELOW_MODEL.split(), "model"),
+    **dict.fromkeys(_BELOW_TRANSFORMER.split(), "transformer"),
 }
 _HEAD = "lm_head"
 _CONV1D = ("gpt2", "gpt-sw3", "openai-gpt", "imagegpt", "decision_transformer")
