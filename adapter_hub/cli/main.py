@@ -18,7 +18,7 @@ from adapter_hub.errors import AdapterHubError
 SECTIONS = {
     "Start": ("demo", "init", "base"),
     "Work": ("train", "run", "data", "import"),
-    "Look": ("list", "show", "status", "methods", "datasets", "plugins"),
+    "Look": ("list", "show", "status", "check", "methods", "datasets", "plugins"),
     "Share": ("push", "pull", "login", "whoami", "hub"),
     "Keep": ("rename", "remove"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -18,20 +19,23 @@ from adapter_hub.errors import (
     RegistryError,
     UsageError,
 )
+from adapter_hub.hub.check import fit_of_commit
 from adapter_hub.hub.download import Commit, OnBytes, fetch_file
 from adapter_hub.hub.files import RemoteFile
+from adapter_hub.hub.heads import fetch_descriptions
 from adapter_hub.hub.remotes import find_remote, hub_errors, open_client
 from adapter_hub.hub.repository import hub_entry, list_files
+from adapter_hub.loading.findings import Fit
 from adapter_hub.loading.folders import (
     ADAPTER_FILES,
     CONFIG,
-    RECORD,
     WEIGHTS,
     read_record,
     recorded,
 )
 from adapter_hub.loading.identity import read_json
 from adapter_hub.loading.imports import Origin, import_adapter
+from adapter_hub.loading.pickles import PICKLE, convert_pickle
 from adapter_hub.loading.recorded import base_of
 from adapter_hub.model import (
     Base,
@@ -54,7 +58,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class PullResult:
-    """What ``pull --json`` prints. ``version`` is None for a dry run of something new."""
+    """What ``pull --json`` prints. ``version`` is None for a dry run of something new.
+
+    ``unchecked`` is what could not be told of whether it fits its base.
+    """
 
     name: str
     version: int | None
@@ -67,6 +74,7 @@ class PullResult:
     files: Mapping[str, int] = field(default_factory=dict)
     digest: str | None = None
     path: str | None = None
+    unchecked: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -81,16 +89,19 @@ def pull(
     remote: str | None = None,
     dry_run: bool = False,
     allow_base_drift: bool = False,
+    convert_pickle: bool = False,
     say: Say = lambda text: None,
     on_bytes: OnBytes = lambda name, have, size: None,
 ) -> PullResult:
     """Fetch a commit of ``OWNER/REPO[@REV]`` and make it the next version of its adapter.
 
     A commit that is here already is not fetched again; a full commit id that is here is not even
-    asked for. Raises UsageError, UnknownNameError, HubError, ConflictError when the adapter's
-    name is taken, IncompatibleError when it does not belong to the base that is pinned here.
+    asked for. With ``convert_pickle`` a repository that has only pickled weights is taken too, as
+    safetensors. Raises UsageError, UnknownNameError, HubError, ConflictError when the adapter's
+    name is taken, IncompatibleError when it does not belong to the base that is pinned here, or
+    does not fit it: that is found before its weights travel.
     """
-    registry = registry or Registry.open()
+    registry, catalog = registry or Registry.open(), catalog or load_catalog()
     asked = parse_repository(repository)
     where = find_remote(registry, remote)
     if name is not None:
@@ -107,12 +118,12 @@ def pull(
     commit = Commit(client, where, asked.target, str(found.sha))
     _refuse_other(registry, name, commit)
     with hub_errors(where, asked.target):
-        files = _wanted(list_files(client, commit.repo, commit.revision), commit)
+        there = list_files(client, commit.repo, commit.revision)
+        files = _wanted(there, commit, convert_pickle)
         folder = _landing(registry, commit)
-        for each in (CONFIG, RECORD):
-            if each in files:
-                fetch_file(commit, each, files[each], folder, on_bytes)
+        fetch_descriptions(commit, files, folder, on_bytes)
         base = _base(registry, commit, folder, allow_base_drift)
+        fit = _fit(registry, catalog, commit, files, folder, base)
         sizes = {each: file.size for each, file in files.items()}
         outcome = PullResult(
             name=name,
@@ -124,12 +135,18 @@ def pull(
             base=base.name,
             bytes=sum(sizes.values()),
             files=sizes,
+            unchecked=fit.unchecked,
         )
         if dry_run:
-            shutil.rmtree(folder, ignore_errors=True)
+            _clear(folder)
             return outcome
         _fetch_all(commit, files, folder, on_bytes)
-    return _register(registry, catalog or load_catalog(), outcome, base, folder, say)
+        converted = {}
+        if PICKLE in files:
+            converted = _convert(folder)
+            fit = _fit(registry, catalog, commit, files, folder, base)
+            outcome = dataclasses.replace(outcome, unchecked=fit.unchecked)
+    return _register(registry, catalog, outcome, base, folder, converted, say)
 
 
 def parse_repository(text: str) -> Reference:
@@ -183,28 +200,67 @@ def _refuse_other(registry: Registry, name: str, commit: Commit) -> None:
         )
 
 
-def _wanted(files: Mapping[str, RemoteFile], commit: Commit) -> dict[str, RemoteFile]:
+def _wanted(
+    files: Mapping[str, RemoteFile], commit: Commit, convert_pickle: bool
+) -> dict[str, RemoteFile]:
     """The files of an adapter, from the top of the repository and by their known names only.
 
-    Raises UsageError when there is none in safetensors.
+    Raises UsageError when there is none in safetensors, nor a pickle that is to be converted.
     """
     if CONFIG not in files:
         raise UsageError(
             f"{commit.repo} has no {CONFIG}, so it is not a PEFT adapter.",
             hint=f"if it is a base: adapter-hub base add NAME hf:{commit.repo}",
         )
-    if WEIGHTS not in files:
-        pickle = "adapter_model.bin" in files
+    wanted = {name: files[name] for name in ADAPTER_FILES if name in files}
+    if WEIGHTS in files:
+        return wanted
+    if PICKLE not in files:
+        raise UsageError(f"{commit.repo} has no {WEIGHTS}.")
+    if not convert_pickle:
         raise UsageError(
-            f"{commit.repo} has "
-            + (
-                "only adapter_model.bin, a pickle that can run code; adapter-hub takes safetensors only."
-                if pickle
-                else f"no {WEIGHTS}."
-            ),
-            hint="ask its owner to save it again as safetensors",
+            f"{commit.repo} has only {PICKLE}, a pickle that can run code; "
+            "adapter-hub takes safetensors only.",
+            hint="ask its owner to save it again as safetensors, or pull with --convert-pickle",
         )
-    return {name: files[name] for name in ADAPTER_FILES if name in files}
+    return {**wanted, PICKLE: files[PICKLE]}
+
+
+def _fit(
+    registry: Registry,
+    catalog: Catalog,
+    commit: Commit,
+    files: Mapping[str, RemoteFile],
+    folder: Path,
+    base: Base,
+) -> Fit:
+    """Raises IncompatibleError when it does not fit its base, and then nothing of it is kept."""
+    if PICKLE in files and not (folder / WEIGHTS).is_file():
+        return Fit((), (f"everything: {PICKLE} tells nothing before it is converted",))
+    try:
+        return fit_of_commit(commit, files, folder, base, registry.folder, catalog)
+    except IncompatibleError:
+        _clear(folder)
+        raise
+
+
+def _convert(folder: Path) -> dict[str, str]:
+    """Raises UsageError for a pickle of anything but tensors, and then nothing of it is kept."""
+    try:
+        return convert_pickle(folder / PICKLE, folder / WEIGHTS)
+    except UsageError:
+        _clear(folder)
+        raise
+
+
+def _clear(folder: Path) -> None:
+    """Remove a landing folder, and those above it that are empty now."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for parent in (folder.parent, folder.parent.parent):
+        try:
+            os.rmdir(parent)
+        except OSError:
+            break
 
 
 def _landing(registry: Registry, commit: Commit) -> Path:
@@ -271,7 +327,13 @@ def _new_base(registry: Registry, commit: Commit, base: Base) -> Base:
 
 
 def _register(
-    registry: Registry, catalog: Catalog, outcome: PullResult, base: Base, folder: Path, say: Say
+    registry: Registry,
+    catalog: Catalog,
+    outcome: PullResult,
+    base: Base,
+    folder: Path,
+    converted: Mapping[str, str],
+    say: Say,
 ) -> PullResult:
     """The verified files as a version; a base that is new here is added first."""
     added = base.name not in registry.base_names()
@@ -282,6 +344,7 @@ def _register(
         hub=hub_entry(Remote(outcome.endpoint), outcome.repo, outcome.revision),
         recipe=_recipe(record, base),
         digest=record.get("recipe_digest"),
+        converted=converted,
         move=True,
     )
     try:
@@ -292,12 +355,7 @@ def _register(
         raise
     if added:
         say(f"added base {base.name}: {base.source}" + f" at {base.revision}" * bool(base.revision))
-    shutil.rmtree(folder, ignore_errors=True)
-    for parent in (folder.parent, folder.parent.parent):
-        try:
-            os.rmdir(parent)
-        except OSError:
-            break
+    _clear(folder)
     return PullResult(
         **{
             **asdict(outcome),

@@ -6,7 +6,8 @@ here. Where the headers cannot tell, that is said: a misfit is never guessed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import Any
 
 from adapter_hub.loading.findings import Findings, Fit, listed
 from adapter_hub.loading.heads import AdapterHead, BaseHead
@@ -120,7 +121,7 @@ def described(fit: Fit) -> str:
     return shown + (f"; and {len(fit.misfits) - 5} more" if len(fit.misfits) > 5 else "")
 
 
-def as_object(reference: str, base: str, fit: Fit) -> Mapping[str, object]:
+def as_object(reference: str, base: str, fit: Fit) -> dict[str, Any]:
     """What ``check --json`` prints."""
     return {
         "reference": reference,
