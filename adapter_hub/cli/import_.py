@@ -22,14 +22,27 @@ from adapter_hub.cli.context import Context, json_option, pass_context, print_js
 @click.option(
     "--base", help="The base it sits on, when its config does not name one of the registry."
 )
+@click.option(
+    "--convert-pickle",
+    is_flag=True,
+    help="Take pickled weights (adapter_model.bin) too: converted in a process that can do nothing else.",
+)
 @json_option("the new version")
 @pass_context
-def command(context: Context, folder: Path, name: str, base: str | None, as_json: bool) -> None:
+def command(
+    context: Context,
+    folder: Path,
+    name: str,
+    base: str | None,
+    convert_pickle: bool,
+    as_json: bool,
+) -> None:
     """Take over an adapter that plain PEFT saved in FOLDER."""
-    from adapter_hub.loading.imports import import_adapter
+    from adapter_hub.loading.imports import import_adapter, import_pickle
     from adapter_hub.plugins import load_catalog
 
-    result = import_adapter(context.open_registry(), load_catalog(), folder, name, base)
+    take = import_pickle if convert_pickle else import_adapter
+    result = take(context.open_registry(), load_catalog(), folder, name, base)
     if as_json:
         print_json(result)
     else:

@@ -18,7 +18,7 @@ from adapter_hub.errors import AdapterHubError
 SECTIONS = {
     "Start": ("demo", "init", "base"),
     "Work": ("train", "run", "data", "import"),
-    "Look": ("list", "show", "status", "verify", "methods", "datasets", "plugins"),
+    "Look": ("list", "show", "status", "verify", "check", "methods", "datasets", "plugins"),
     "Share": ("push", "pull", "search", "login", "whoami", "hub"),
     "Keep": ("rename", "remove"),
 }

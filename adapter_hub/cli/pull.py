@@ -20,6 +20,11 @@ _LARGE = 16 << 20
     is_flag=True,
     help="Take it although the registry pins another revision of its base.",
 )
+@click.option(
+    "--convert-pickle",
+    is_flag=True,
+    help="Take pickled weights too: converted in a process that can do nothing else.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would come; write nothing.")
 @json_option("the version")
 @pass_context
@@ -29,6 +34,7 @@ def command(
     name: str | None,
     remote: str | None,
     allow_base_drift: bool,
+    convert_pickle: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -44,15 +50,20 @@ def command(
         remote=remote,
         dry_run=dry_run,
         allow_base_drift=allow_base_drift,
+        convert_pickle=convert_pickle,
         say=context.say,
         on_bytes=_progress(context),
     )
+    for each in result.unchecked:
+        context.say(f"whether it fits base {result.base}, not checked: {each}")
     if as_json:
         print_json(result.as_json())
         return
     if dry_run and result.new:
         print_table(("file", "bytes"), [(path, f"{size:,}") for path, size in result.files.items()])
         click.echo(f"would fetch {result.bytes:,} bytes of {result.repo} at {result.revision}")
+        if not result.unchecked:
+            click.echo(f"fits base {result.base}")
         return
     what = f"{result.name}@{result.version}"
     if result.new:

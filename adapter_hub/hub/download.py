@@ -88,6 +88,45 @@ def _fill(commit: Commit, name: str, file: RemoteFile, part: Path, on_bytes: OnB
         time.sleep(min(_LONGEST_WAIT, wait if wait is not None else 2.0 ** (TRIES - left - 1)))
 
 
+def fetch_part(commit: Commit, name: str, start: int, length: int) -> bytes:
+    """``length`` bytes of a file from byte ``start`` on, or what there is of them; nothing more travels.
+
+    Raises HubError.
+    """
+    left = TRIES
+    while True:
+        wait: float | None = None
+        try:
+            with _get(commit, name, f"bytes={start}-{start + length - 1}") as response:
+                if response.status_code == 416:
+                    return b""
+                if response.status_code not in _AGAIN:
+                    _raise_for_status(response)
+                    # A server without ranges sends the file from its beginning.
+                    return _some_bytes(
+                        response, 0 if response.status_code == 206 else start, length
+                    )
+                wait, problem = _retry_after(response), f"error {response.status_code}"
+        except Exception as error:
+            problem = _network_problem(error)
+        left -= 1
+        if not left:
+            raise HubError(
+                f"{name} of {commit.repo} cannot be read from {commit.remote.endpoint}: {problem}.",
+                hint="run the command again",
+            )
+        time.sleep(min(_LONGEST_WAIT, wait if wait is not None else 2.0 ** (TRIES - left - 1)))
+
+
+def _some_bytes(response: Any, skip: int, length: int) -> bytes:
+    content = bytearray()
+    for chunk in response.iter_bytes():
+        content += chunk
+        if len(content) >= skip + length:
+            break
+    return bytes(content[skip : skip + length])
+
+
 def _request(
     commit: Commit, name: str, file: RemoteFile, part: Path, have: int, on_bytes: OnBytes
 ) -> tuple[float | None, str | None]:
@@ -95,8 +134,21 @@ def _request(
 
     Errors that another try will not mend are raised.
     """
+    try:
+        with _get(commit, name, f"bytes={have}-" if have else None) as response:
+            if response.status_code in _AGAIN:
+                return _retry_after(response), f"error {response.status_code}"
+            _raise_for_status(response)
+            _write(response, name, file, part, have, on_bytes)
+    except Exception as error:
+        return None, _network_problem(error)
+    return None, None
+
+
+def _get(commit: Commit, name: str, wanted: str | None) -> Any:
+    """A GET as a context manager; ``wanted`` is its Range header."""
     from huggingface_hub import constants, hf_hub_url
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+    from huggingface_hub.utils import build_hf_headers, get_session
 
     url = hf_hub_url(commit.repo, name, revision=commit.revision, endpoint=commit.remote.endpoint)
     headers = build_hf_headers(
@@ -105,23 +157,24 @@ def _request(
         library_version=commit.client.library_version,
     )
     headers["Accept-Encoding"] = "identity"
-    if have:
-        headers["Range"] = f"bytes={have}-"
+    if wanted:
+        headers["Range"] = wanted
     timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
-    try:
-        with get_session().stream(
-            "GET", url, headers=headers, timeout=timeout, follow_redirects=True
-        ) as response:
-            if response.status_code in _AGAIN:
-                return _retry_after(response), f"error {response.status_code}"
-            hf_raise_for_status(response)
-            _write(response, name, file, part, have, on_bytes)
-    except Exception as error:
-        # httpx of whichever generation the client is built on.
-        if not type(error).__module__.startswith(("httpx", "httpcore")):
-            raise
-        return None, str(error) or type(error).__name__
-    return None, None
+    return get_session().stream("GET", url, headers=headers, timeout=timeout, follow_redirects=True)
+
+
+def _raise_for_status(response: Any) -> None:
+    from huggingface_hub.utils import hf_raise_for_status
+
+    hf_raise_for_status(response)
+
+
+def _network_problem(error: Exception) -> str:
+    """What to say of an error that another try may mend; others are raised again."""
+    # httpx of whichever generation the client is built on.
+    if not type(error).__module__.startswith(("httpx", "httpcore")):
+        raise error
+    return str(error) or type(error).__name__
 
 
 def _write(

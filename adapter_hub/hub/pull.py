@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -20,22 +19,23 @@ from adapter_hub.errors import (
     RegistryError,
     UsageError,
 )
+from adapter_hub.hub.check import fit_of_commit
 from adapter_hub.hub.download import Commit, OnBytes, fetch_file
 from adapter_hub.hub.files import RemoteFile
+from adapter_hub.hub.heads import fetch_descriptions
+from adapter_hub.hub.pulled_base import find_pulled_base
 from adapter_hub.hub.remotes import find_remote, hub_errors, open_client
 from adapter_hub.hub.repository import hub_entry, list_files
+from adapter_hub.loading.findings import Fit
 from adapter_hub.loading.folders import (
     ADAPTER_FILES,
     CONFIG,
-    RECORD,
     WEIGHTS,
     read_record,
     recorded,
 )
-from adapter_hub.loading.identity import read_json
 from adapter_hub.loading.imports import Origin, import_adapter
-from adapter_hub.loading.recorded import base_of
-from adapter_hub.loading.remotes import default_remote
+from adapter_hub.loading.pickles import PICKLE, convert_pickle
 from adapter_hub.model import (
     Base,
     Recipe,
@@ -57,7 +57,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class PullResult:
-    """What ``pull --json`` prints. ``version`` is None for a dry run of something new."""
+    """What ``pull --json`` prints. ``version`` is None for a dry run of something new.
+
+    ``unchecked`` is what could not be told of whether it fits its base.
+    """
 
     name: str
     version: int | None
@@ -70,6 +73,7 @@ class PullResult:
     files: Mapping[str, int] = field(default_factory=dict)
     digest: str | None = None
     path: str | None = None
+    unchecked: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -84,16 +88,19 @@ def pull(
     remote: str | None = None,
     dry_run: bool = False,
     allow_base_drift: bool = False,
+    convert_pickle: bool = False,
     say: Say = lambda text: None,
     on_bytes: OnBytes = lambda name, have, size: None,
 ) -> PullResult:
     """Fetch a commit of ``OWNER/REPO[@REV]`` and make it the next version of its adapter.
 
     A commit that is here already is not fetched again; a full commit id that is here is not even
-    asked for. Raises UsageError, UnknownNameError, HubError, ConflictError when the adapter's
-    name is taken, IncompatibleError when it does not belong to the base that is pinned here.
+    asked for. With ``convert_pickle`` a repository that has only pickled weights is taken too, as
+    safetensors. Raises UsageError, UnknownNameError, HubError, ConflictError when the adapter's
+    name is taken, IncompatibleError when it does not belong to the base that is pinned here, or
+    does not fit it: that is found before its weights travel.
     """
-    registry = registry or Registry.open()
+    registry, catalog = registry or Registry.open(), catalog or load_catalog()
     asked = parse_repository(repository)
     where = find_remote(registry, remote)
     if name is not None:
@@ -110,12 +117,12 @@ def pull(
     commit = Commit(client, where, asked.target, str(found.sha))
     _refuse_other(registry, name, commit)
     with hub_errors(where, asked.target):
-        files = _wanted(list_files(client, commit.repo, commit.revision), commit)
+        there = list_files(client, commit.repo, commit.revision)
+        files = _wanted(there, commit, convert_pickle)
         folder = _landing(registry, commit)
-        for each in (CONFIG, RECORD):
-            if each in files:
-                fetch_file(commit, each, files[each], folder, on_bytes)
-        base = _base(registry, commit, folder, allow_base_drift)
+        fetch_descriptions(commit, files, folder, on_bytes)
+        base = find_pulled_base(registry, commit, folder, allow_base_drift)
+        fit = _fit(registry, catalog, commit, files, folder, base)
         sizes = {each: file.size for each, file in files.items()}
         outcome = PullResult(
             name=name,
@@ -127,12 +134,18 @@ def pull(
             base=base.name,
             bytes=sum(sizes.values()),
             files=sizes,
+            unchecked=fit.unchecked,
         )
         if dry_run:
-            shutil.rmtree(folder, ignore_errors=True)
+            _clear(folder)
             return outcome
         _fetch_all(commit, files, folder, on_bytes)
-    return _register(registry, catalog or load_catalog(), outcome, base, folder, say)
+        converted = {}
+        if PICKLE in files:
+            converted = _convert(folder)
+            fit = _fit(registry, catalog, commit, files, folder, base)
+            outcome = dataclasses.replace(outcome, unchecked=fit.unchecked)
+    return _register(registry, catalog, outcome, base, folder, converted, say)
 
 
 def parse_repository(text: str) -> Reference:
@@ -186,28 +199,67 @@ def _refuse_other(registry: Registry, name: str, commit: Commit) -> None:
         )
 
 
-def _wanted(files: Mapping[str, RemoteFile], commit: Commit) -> dict[str, RemoteFile]:
+def _wanted(
+    files: Mapping[str, RemoteFile], commit: Commit, convert_pickle: bool
+) -> dict[str, RemoteFile]:
     """The files of an adapter, from the top of the repository and by their known names only.
 
-    Raises UsageError when there is none in safetensors.
+    Raises UsageError when there is none in safetensors, nor a pickle that is to be converted.
     """
     if CONFIG not in files:
         raise UsageError(
             f"{commit.repo} has no {CONFIG}, so it is not a PEFT adapter.",
             hint=f"if it is a base: adapter-hub base add NAME hf:{commit.repo}",
         )
-    if WEIGHTS not in files:
-        pickle = "adapter_model.bin" in files
+    wanted = {name: files[name] for name in ADAPTER_FILES if name in files}
+    if WEIGHTS in files:
+        return wanted
+    if PICKLE not in files:
+        raise UsageError(f"{commit.repo} has no {WEIGHTS}.")
+    if not convert_pickle:
         raise UsageError(
-            f"{commit.repo} has "
-            + (
-                "only adapter_model.bin, a pickle that can run code; adapter-hub takes safetensors only."
-                if pickle
-                else f"no {WEIGHTS}."
-            ),
-            hint="ask its owner to save it again as safetensors",
+            f"{commit.repo} has only {PICKLE}, a pickle that can run code; "
+            "adapter-hub takes safetensors only.",
+            hint="ask its owner to save it again as safetensors, or pull with --convert-pickle",
         )
-    return {name: files[name] for name in ADAPTER_FILES if name in files}
+    return {**wanted, PICKLE: files[PICKLE]}
+
+
+def _fit(
+    registry: Registry,
+    catalog: Catalog,
+    commit: Commit,
+    files: Mapping[str, RemoteFile],
+    folder: Path,
+    base: Base,
+) -> Fit:
+    """Raises IncompatibleError when it does not fit its base, and then nothing of it is kept."""
+    if PICKLE in files and not (folder / WEIGHTS).is_file():
+        return Fit((), (f"everything: {PICKLE} tells nothing before it is converted",))
+    try:
+        return fit_of_commit(commit, files, folder, base, registry.folder, catalog)
+    except IncompatibleError:
+        _clear(folder)
+        raise
+
+
+def _convert(folder: Path) -> dict[str, str]:
+    """Raises UsageError for a pickle of anything but tensors, and then nothing of it is kept."""
+    try:
+        return convert_pickle(folder / PICKLE, folder / WEIGHTS)
+    except UsageError:
+        _clear(folder)
+        raise
+
+
+def _clear(folder: Path) -> None:
+    """Remove a landing folder, and those above it that are empty now."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for parent in (folder.parent, folder.parent.parent):
+        try:
+            os.rmdir(parent)
+        except OSError:
+            break
 
 
 def _landing(registry: Registry, commit: Commit) -> Path:
@@ -236,65 +288,14 @@ def _fetch_all(
         ) from error
 
 
-def _base(registry: Registry, commit: Commit, folder: Path, allow_drift: bool) -> Base:
-    """The base that the adapter sits on, as the registry calls it, or is to call it.
-
-    Raises IncompatibleError when the registry pins another revision of it.
-    """
-    config, record = read_json(folder / CONFIG), read_record(folder)
-    base = base_of(config, record, folder, registry)
-    if base.name in registry.base_names():
-        pinned = registry.base(base.name)
-        drifted = base.revision and pinned.revision and base.revision != pinned.revision
-        if drifted and not allow_drift:
-            raise IncompatibleError(
-                f"{commit.repo} was trained on {base.source} at {base.revision}, and the registry "
-                f"pins {base.name!r} to {pinned.revision}.",
-                hint="pull with --allow-base-drift, or pin the other one: "
-                f"adapter-hub base add NAME {base.source} --revision {base.revision}",
-            )
-        return base
-    if base.source.kind == "path":
-        raise UsageError(
-            f"{commit.repo} sits on {base.source}, a folder of somebody's machine.",
-            hint="add that base under the same name: adapter-hub base add NAME path:DIR",
-        )
-    return _new_base(registry, commit, base)
-
-
-def _new_base(registry: Registry, commit: Commit, base: Base) -> Base:
-    """A base that is not in the registry yet, pinned, under a name that is free here."""
-    stem = re.sub(r"[^\w.-]", "-", base.source.location.rpartition("/")[2])
-    taken = {each.casefold() for each in registry.base_names()}
-    names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
-    name = next(each for each in names if each.casefold() not in taken)
-    if base.source.kind != "hf":
-        return Base(name, base.source)
-    return _placed(commit, Base(name, base.source, base.revision))
-
-
-def _placed(commit: Commit, base: Base) -> Base:
-    """An ``hf:`` base, pinned, with the Hub that has it.
-
-    That is the adapter's own, where the registry has a name for it, else the environment's.
-    """
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-
-    repo, revision = base.source.location, base.revision
-    if commit.remote.name:
-        with contextlib.suppress(RepositoryNotFoundError, RevisionNotFoundError):
-            sha = str(commit.client.model_info(repo, revision=revision).sha)
-            return dataclasses.replace(base, revision=sha, remote=commit.remote)
-    if revision and is_commit(revision):
-        return base
-    hub = default_remote()
-    with hub_errors(hub, f"base {repo}"):
-        sha = str(open_client(hub).model_info(repo, revision=revision).sha)
-    return dataclasses.replace(base, revision=sha)
-
-
 def _register(
-    registry: Registry, catalog: Catalog, outcome: PullResult, base: Base, folder: Path, say: Say
+    registry: Registry,
+    catalog: Catalog,
+    outcome: PullResult,
+    base: Base,
+    folder: Path,
+    converted: Mapping[str, str],
+    say: Say,
 ) -> PullResult:
     """The verified files as a version; a base that is new here is added first."""
     added = base.name not in registry.base_names()
@@ -305,6 +306,7 @@ def _register(
         hub=hub_entry(Remote(outcome.endpoint), outcome.repo, outcome.revision),
         recipe=_recipe(record, base),
         digest=record.get("recipe_digest"),
+        converted=converted,
         move=True,
     )
     try:
@@ -317,12 +319,7 @@ def _register(
         where = f" of {base.remote.name}" if base.remote else ""
         at = f" at {base.revision}" if base.revision else ""
         say(f"added base {base.name}: {base.source}{where}{at}")
-    shutil.rmtree(folder, ignore_errors=True)
-    for parent in (folder.parent, folder.parent.parent):
-        try:
-            os.rmdir(parent)
-        except OSError:
-            break
+    _clear(folder)
     return PullResult(
         **{
             **asdict(outcome),

@@ -29,20 +29,25 @@ ADAPTER_FILES = (CONFIG, WEIGHTS, RECORD, *TOKENIZER_FILES, "loss.png", "README.
 """All that a version's folder can hold; optimizer states and pickles stay behind."""
 
 
-def check_adapter_folder(folder: Path) -> dict[str, Any]:
-    """The adapter's config, once its folder holds what a PEFT adapter needs. Raises UsageError."""
+def check_adapter_folder(folder: Path, weights: Path | None = None) -> dict[str, Any]:
+    """The adapter's config, once its folder holds what a PEFT adapter needs. Raises UsageError.
+
+    ``weights`` may lie elsewhere.
+    """
+    weights = weights or folder / WEIGHTS
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}.")
     if not (folder / CONFIG).is_file():
         raise UsageError(f"{folder} has no {CONFIG}, so it is not a PEFT adapter.")
-    if not (folder / WEIGHTS).is_file():
+    if not weights.is_file():
         if (folder / "adapter_model.bin").is_file():
             raise UsageError(
                 f"{folder} has only adapter_model.bin, a pickle that can run code; adapter-hub takes safetensors only.",
-                hint="save it again with save_pretrained(…, safe_serialization=True)",
+                hint="save it again as safetensors, or take it in with: adapter-hub import "
+                f"{folder} --convert-pickle",
             )
         raise UsageError(f"{folder} has no {WEIGHTS}.")
-    safetensors_header(folder / WEIGHTS)
+    safetensors_header(weights)
     return read_json(folder / CONFIG)
 
 

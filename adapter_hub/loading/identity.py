@@ -28,7 +28,8 @@ _VOLATILE_CONFIG_KEYS = (
     "torch_dtype",
     "use_cache",
 )
-_MAX_HEADER = 100 << 20
+MAX_HEADER = 100 << 20
+"""The longest header that a safetensors file may have."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            if length > _MAX_HEADER:
+            if length > MAX_HEADER:
                 raise ValueError("its header is too long")
             content = file.read(length)
         if len(content) < length:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -19,11 +20,13 @@ from adapter_hub.loading.folders import (
     CONFIG,
     RECORD,
     RECORD_FORMAT,
+    WEIGHTS,
     check_adapter_folder,
     read_record,
     recorded,
 )
 from adapter_hub.loading.identity import base_identity, differences
+from adapter_hub.loading.pickles import PICKLE, convert_pickle
 from adapter_hub.loading.recorded import at_recorded_commit, base_of
 from adapter_hub.model import Base, Recipe, Version, check_name, is_commit
 from adapter_hub.plugins import Catalog
@@ -38,12 +41,34 @@ from adapter_hub.registry.versions import (
 
 @dataclass(frozen=True)
 class Origin:
-    """What is known of an adapter beside its files; ``move`` gives the files away for good."""
+    """What is known of an adapter beside its files; ``move`` gives the files away for good.
+
+    ``weights`` lie elsewhere than the other files, if given; ``converted`` tells from what.
+    """
 
     hub: Mapping[str, str] = field(default_factory=dict)
+    weights: Path | None = None
+    converted: Mapping[str, str] = field(default_factory=dict)
     recipe: Recipe | None = None
     digest: str | None = None
     move: bool = False
+
+
+def import_pickle(
+    registry: Registry, catalog: Catalog, folder: Path, name: str, base_name: str | None
+) -> dict[str, Any]:
+    """``import_adapter`` of a folder whose weights may be pickled: they are converted on the way.
+
+    Raises UsageError too for a pickle that holds anything but tensors.
+    """
+    if (folder / WEIGHTS).is_file() or not (folder / PICKLE).is_file():
+        return import_adapter(registry, catalog, folder, name, base_name)
+    _refuse_outside(folder, {PICKLE: (folder / PICKLE).resolve()})
+    with tempfile.TemporaryDirectory(prefix="adapter-hub-") as place:
+        weights = Path(place) / WEIGHTS
+        converted = convert_pickle(folder / PICKLE, weights)
+        origin = Origin(weights=weights, converted=converted)
+        return import_adapter(registry, catalog, folder, name, base_name, origin)
 
 
 def import_adapter(
@@ -63,11 +88,15 @@ def import_adapter(
     check_name(name, "an adapter")
     origin = origin or Origin()
     files = _own_files(folder)
-    config = check_adapter_folder(folder)
+    config = check_adapter_folder(folder, origin.weights)
+    if origin.weights is not None:
+        files[WEIGHTS] = origin.weights
     record = read_record(folder)
     base = _base(config, record, folder, registry, base_name)
     identity = _identity(record, base, folder, registry, catalog)
     record = _with_base(record, base, identity, _method_record(record, config, catalog))
+    if origin.converted:
+        record = {**record, "converted": dict(origin.converted)}
     with staging_folder(registry, name) as staging:
         try:
             for file, source in files.items():
@@ -116,24 +145,28 @@ def _take(source: Path, target: Path, move: bool) -> None:
 
 
 def _own_files(folder: Path) -> dict[str, Path]:
-    """What is kept of ``folder``, by name, links followed.
+    """What is kept of ``folder``, by name, links followed. Raises UsageError."""
+    files = {name: (folder / name).resolve() for name in ADAPTER_FILES if (folder / name).is_file()}
+    _refuse_outside(folder, files)
+    return files
 
-    Raises UsageError for a link that leads out of it: a folder from elsewhere must not bring
-    other files of this machine into the registry.
+
+def _refuse_outside(folder: Path, files: Mapping[str, Path]) -> None:
+    """Raises UsageError for a link that leads out of the folder.
+
+    A folder from elsewhere must not bring other files of this machine into the registry.
     """
     within = [folder.resolve()]
     cache = within[0].parent.parent
     if is_commit(within[0].name) and within[0].parent.name == "snapshots":
         # A folder of the Hugging Face cache: its files lie in the same repository's blobs.
         within.append(cache / "blobs")
-    files = {name: (folder / name).resolve() for name in ADAPTER_FILES if (folder / name).is_file()}
     for name, real in files.items():
         if not any(real.is_relative_to(each) for each in within):
             raise UsageError(
                 f"{folder / name} is a link to a file outside the folder.",
                 hint="put the file itself there",
             )
-    return files
 
 
 def _base(

@@ -41,12 +41,12 @@ def test_a_run_goes_on_bit_for_bit(bases: dict[str, Path], tmp_path: Path) -> No
     for _ in range(3):
         step(model, optimizer)
     progress = Progress(step=3, tokens=72, history=[{"loss": 1.5, "loss_tokens": 4}])
-    save(tmp_path / "state", "me", progress, collect(model, optimizer))
+    save(tmp_path / "state", "me", progress, collect(model, optimizer, {}))
     torch.manual_seed(9)  # as the loop does before a step, for dropout
     losses = [step(model, optimizer) for _ in range(3)]
 
     again, fresh = start(bases["llama"])
-    assert restore(tmp_path / "state", again, fresh) == progress
+    assert restore(tmp_path / "state", again, fresh) == (progress, {})
     torch.manual_seed(9)
     assert [step(again, fresh) for _ in range(3)] == losses
     for name, each in weights(model).items():
@@ -55,7 +55,7 @@ def test_a_run_goes_on_bit_for_bit(bases: dict[str, Path], tmp_path: Path) -> No
 
 def test_a_parameter_without_a_gradient_yet_is_kept(bases: dict[str, Path], tmp_path: Path) -> None:
     model, optimizer = start(bases["llama"])
-    save(tmp_path / "state", "me", Progress(), collect(model, optimizer))
+    save(tmp_path / "state", "me", Progress(), collect(model, optimizer, {}))
     again, fresh = start(bases["llama"])
     restore(tmp_path / "state", again, fresh)
     assert not fresh.state
@@ -64,23 +64,23 @@ def test_a_parameter_without_a_gradient_yet_is_kept(bases: dict[str, Path], tmp_
 
 def test_nothing_but_the_file_is_left(bases: dict[str, Path], tmp_path: Path) -> None:
     model, optimizer = start(bases["llama"])
-    save(tmp_path / "state.safetensors", "me", Progress(), collect(model, optimizer))
+    save(tmp_path / "state.safetensors", "me", Progress(), collect(model, optimizer, {}))
     assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
 
 
 def test_a_file_that_cannot_be_replaced_stays(bases: dict[str, Path], tmp_path: Path) -> None:
     model, optimizer = start(bases["llama"])
-    save(tmp_path / "state", "first", Progress(step=1), collect(model, optimizer))
+    save(tmp_path / "state", "first", Progress(step=1), collect(model, optimizer, {}))
     (tmp_path / "state.tmp").mkdir()
     with pytest.raises(Exception, match="directory"):
-        save(tmp_path / "state", "second", Progress(step=2), collect(model, optimizer))
+        save(tmp_path / "state", "second", Progress(step=2), collect(model, optimizer, {}))
     assert peek(tmp_path / "state") == ("first", Progress(step=1))
 
 
 def test_a_look_without_loading(bases: dict[str, Path], tmp_path: Path) -> None:
     model, optimizer = start(bases["llama"])
     progress = Progress(step=2, base_eval_loss=3.5, evaluations=[{"step": 0, "loss": 3.5}])
-    save(tmp_path / "state", "me", progress, collect(model, optimizer))
+    save(tmp_path / "state", "me", progress, collect(model, optimizer, {}))
     assert peek(tmp_path / "state") == ("me", progress)
 
 
@@ -97,7 +97,7 @@ def test_what_is_no_checkpoint(bases: dict[str, Path], tmp_path: Path, content: 
 
 def test_a_checkpoint_of_another_shape(bases: dict[str, Path], tmp_path: Path) -> None:
     model, optimizer = start(bases["llama"])
-    save(tmp_path / "state", "me", Progress(), collect(model, optimizer))
+    save(tmp_path / "state", "me", Progress(), collect(model, optimizer, {}))
     other = AutoModelForCausalLM.from_pretrained(bases["llama"])
     other = get_peft_model(other, LoraConfig(task_type="CAUSAL_LM", r=4))
     with pytest.raises(TrainingError, match="cannot be used"):
@@ -106,7 +106,7 @@ def test_a_checkpoint_of_another_shape(bases: dict[str, Path], tmp_path: Path) -
 
 def test_a_checkpoint_cut_short(bases: dict[str, Path], tmp_path: Path) -> None:
     model, optimizer = start(bases["llama"])
-    save(tmp_path / "state", "me", Progress(), collect(model, optimizer))
+    save(tmp_path / "state", "me", Progress(), collect(model, optimizer, {}))
     (tmp_path / "state").write_bytes((tmp_path / "state").read_bytes()[:-50])
     assert peek(tmp_path / "state") is None
     with pytest.raises(TrainingError, match="cannot be used"):
