@@ -14,6 +14,7 @@ from typing import Any
 
 from adapter_hub.errors import (
     AdapterHubError,
+    BaseModelError,
     ConflictError,
     IncompatibleError,
     RegistryError,
@@ -140,9 +141,8 @@ def pull(
             _clear(folder)
             return outcome
         _fetch_all(commit, files, folder, on_bytes)
-        converted = {}
-        if PICKLE in files:
-            converted = _convert(folder)
+        converted = _convert(folder) if PICKLE in files else {}
+        if fit.unchecked:  # the files themselves may tell what their headers did not
             fit = _fit(registry, catalog, commit, files, folder, base)
             outcome = dataclasses.replace(outcome, unchecked=fit.unchecked)
     return _register(registry, catalog, outcome, base, folder, converted, say)
@@ -238,6 +238,9 @@ def _fit(
         return Fit((), (f"everything: {PICKLE} tells nothing before it is converted",))
     try:
         return fit_of_commit(commit, files, folder, base, registry.folder, catalog)
+    except BaseModelError as error:
+        # A header has no digest of its own: what is wrong with it shows in the file's.
+        return Fit((), (f"everything: {error.message.rstrip('.')}",))
     except IncompatibleError:
         _clear(folder)
         raise

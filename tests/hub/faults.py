@@ -16,14 +16,20 @@ _STATUS = {"busy": 429, "broken": 500, "stale": 412}
 
 @dataclass
 class Fault:
-    """What goes wrong, ``times`` times, with requests whose path has ``part`` in it."""
+    """What goes wrong, ``times`` times, with requests whose path has ``part`` in it.
+
+    ``whole`` spares requests for a part of a file that ends before the file does, such as a header.
+    """
 
     kind: Kind
     part: str
     times: int = 1
     method: str = "GET"
+    whole: bool = False
 
-    def strikes(self, method: str, path: str) -> bool:
+    def strikes(self, method: str, path: str, asked: str) -> bool:
+        if self.whole and asked and not asked.endswith("-"):
+            return False
         if self.times and method == self.method and self.part in path:
             self.times -= 1
             return True
@@ -50,8 +56,9 @@ class FaultyProxy:
         self._server.server_close()
 
     def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        self.requests.append((handler.command, handler.path, handler.headers.get("Range", "")))
-        fault = next((e for e in self.faults if e.strikes(handler.command, handler.path)), None)
+        request = (handler.command, handler.path, handler.headers.get("Range", ""))
+        self.requests.append(request)
+        fault = next((each for each in self.faults if each.strikes(*request)), None)
         if fault is not None and fault.kind in _STATUS:
             return _refuse(handler, _STATUS[fault.kind])
         if fault is not None and fault.kind == "drop":
