@@ -79,9 +79,11 @@ def _writes(mode: Any, flags: Any) -> bool:
 
 def _reason(error: Exception) -> str:
     text = str(error)
-    named = re.search(r"Unsupported (?:global|class): (?:GLOBAL )?([\w.]+)", text)
+    named = re.search(r"(?i)unsupported (?:global|class):? (?:global )?([\w.]+)", text)
     if named:
         return f"it would call {named[1]}"
+    if text.startswith("Weights only load failed"):
+        return "it holds something else than tensors"  # torch's text goes on to advise running it
     return next(iter(text.strip().splitlines()), type(error).__name__)[:200]
 
 
