@@ -236,7 +236,9 @@ def _check_loaded(opened: Opened, model: Any) -> None:
 
 
 def _saves_embeddings(saved: set[str]) -> bool:
-    return any(".embed_tokens.weight" in name or ".wte.weight" in name for name in saved)
+    """Whether PEFT saved embeddings and head whole: so it does when they are adapted themselves."""
+    ends = (".embed_tokens.weight", ".wte.weight", ".base_layer.weight")
+    return any(name.endswith(ends) for name in saved)
 
 
 def _need(registry: Registry | None) -> Registry:

@@ -246,6 +246,27 @@ def test_it_is_what_plain_peft_loads(trained: Path, plain: Path, name: str) -> N
     assert not torch.allclose(logits(base), logits(model), atol=1e-2)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # PEFT tells that it does so, and of tied layers
+@pytest.mark.parametrize("target", ["embed_tokens", "lm_head"])
+def test_an_embedding_that_plain_peft_saved_whole(own: Path, target: str) -> None:
+    """PEFT saves what it adapts there beside the adapter's weights, as ``base_layer``."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(own / "bases/llama")
+    config = LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj", target])
+    get_peft_model(base, config).save_pretrained(own / "whole")
+    workshop.edit_json(
+        own / "whole/adapter_config.json", base_model_name_or_path=str(own / "bases/llama")
+    )
+    assert f"{target}.base_layer.weight" in str(
+        sorted(load_file(own / "whole/adapter_model.safetensors"))
+    )
+    model, _ = loaded(own, str(own / "whole"))
+    bare, _ = loaded(own, "base:llama")
+    torch.testing.assert_close(logits(model), logits(bare))  # untrained, it changes nothing
+
+
 @pytest.mark.parametrize("reference", ["sums", "base:llama"])
 def test_the_model_is_put_where_it_computes(
     trained: Path, monkeypatch: pytest.MonkeyPatch, reference: str
