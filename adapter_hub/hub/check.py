@@ -13,13 +13,13 @@ from adapter_hub.hub.files import RemoteFile
 from adapter_hub.hub.heads import fetch_adapter_head, fetch_descriptions, find_base_head
 from adapter_hub.hub.remotes import find_remote, hub_errors, open_client
 from adapter_hub.hub.repository import list_files
-from adapter_hub.loading.at_hand import folder_without_asking
+from adapter_hub.loading.bases import folder_at_hand
 from adapter_hub.loading.early import find_folder
 from adapter_hub.loading.findings import Fit
 from adapter_hub.loading.fit import as_object, compare, described
 from adapter_hub.loading.folders import CONFIG, WEIGHTS, read_record, recorded
 from adapter_hub.loading.heads import AdapterHead, adapter_head
-from adapter_hub.loading.identity import base_identity, differences, read_json
+from adapter_hub.loading.identity import base_identity, differences
 from adapter_hub.loading.recorded import base_of, root_of
 from adapter_hub.loading.remotes import default_remote
 from adapter_hub.model import Base, Reference, Remote
@@ -47,6 +47,8 @@ def check(
     named = registry.base(base) if registry and base else None
     if reference.kind == "base":
         raise UsageError("check takes an adapter, not a base.", hint="adapter-hub list")
+    if remote and reference.kind != "hf":
+        raise UsageError(f"--remote goes with hf: references; {reference} is on no Hub.")
     if reference.kind == "hf":
         with tempfile.TemporaryDirectory(prefix="adapter-hub-") as folder:
             where = find_remote(registry, remote)
@@ -113,7 +115,7 @@ def _checked(
     where: Remote | None,
 ) -> dict[str, Any]:
     record = read_record(folder)
-    base = named or base_of(read_json(folder / CONFIG), record, folder, registry)
+    base = named or base_of(dict(head.config), record, folder, registry)
     root = root_of(registry)
     remotes = [each for each in (where, default_remote()) if each]
     fit = compare(head, find_base_head(base, catalog, root, remotes))
@@ -127,7 +129,7 @@ def _with_identity(
 ) -> Fit:
     """A base of the right shapes may still be another one than the adapter was trained on."""
     identity = recorded(recorded(record, "base"), "identity")
-    folder = folder_without_asking(base, catalog, root) if identity else None
+    folder = folder_at_hand(base, catalog, root) if identity else None
     changed = differences(identity, base_identity(folder)) if folder else []
     if not changed:
         return fit

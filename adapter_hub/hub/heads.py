@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ from adapter_hub.hub.download import Commit, OnBytes, fetch_file, fetch_part
 from adapter_hub.hub.files import RemoteFile
 from adapter_hub.hub.remotes import hub_errors, open_client
 from adapter_hub.hub.repository import list_files
-from adapter_hub.loading.at_hand import head_without_asking
+from adapter_hub.loading.bases import folder_at_hand
 from adapter_hub.loading.folders import CONFIG, RECORD, WEIGHTS
 from adapter_hub.loading.heads import (
     TOKENIZER,
@@ -19,12 +20,12 @@ from adapter_hub.loading.heads import (
     AdapterHead,
     BaseHead,
     Shapes,
+    base_head,
     count_tokens,
-    header_length,
     parse_json,
     tensor_shapes,
 )
-from adapter_hub.loading.identity import MAX_HEADER, read_json
+from adapter_hub.loading.identity import read_header, read_json
 from adapter_hub.model import Base, Remote, is_commit
 from adapter_hub.plugins import Catalog
 
@@ -65,20 +66,18 @@ def find_base_head(base: Base, catalog: Catalog, root: Path, remotes: Iterable[R
     Raises HubError, UnknownNameError, BaseModelError, PluginError; IncompatibleError when a pinned
     base is not the one that was pinned.
     """
-    head = head_without_asking(base, catalog, root)
+    folder = folder_at_hand(base, catalog, root)
+    if folder is not None:
+        return base_head(folder)
     problem: AdapterHubError = HubError(f"{base.source} is on no Hub that was asked.")
     asked = [base.remote, *remotes] if base.remote else remotes
     for remote in dict.fromkeys(Remote(each.endpoint) for each in asked):
-        if head is not None:
-            break
         try:
             with hub_errors(remote, base.source.location):
-                head = _fetch_base_head(base, remote)
+                return _fetch_base_head(base, remote)
         except AdapterHubError as error:
             problem = error
-    if head is None:
-        raise problem
-    return head
+    raise problem
 
 
 def _fetch_base_head(base: Base, remote: Remote) -> BaseHead:
@@ -131,10 +130,5 @@ def fetch_shapes(commit: Commit, name: str) -> Shapes:
     Raises HubError, BaseModelError.
     """
     what = f"{name} of {commit.repo}"
-    length = header_length(fetch_part(commit, name, 0, 8), what, MAX_HEADER)
-    content = fetch_part(commit, name, 8, max(1, length))
-    if len(content) < length:
-        raise BaseModelError(f"{what} is not a safetensors file: it ends inside its header.")
-    header = parse_json(content, f"the header of {what}")
-    header.pop("__metadata__", None)
-    return tensor_shapes(header, what)
+    read = functools.partial(fetch_part, commit, name)
+    return tensor_shapes(read_header(read, what)[0], what)

@@ -54,6 +54,7 @@ from adapter_hub.registry.tables import SchemaError
 from adapter_hub.registry.versions import damage, version_digest
 
 Say = Callable[[str], None]
+_UNTOLD = "everything: there is no header of its weights that could be read"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,15 +136,14 @@ def pull(
             base=base.name,
             bytes=sum(sizes.values()),
             files=sizes,
-            unchecked=fit.unchecked,
+            unchecked=fit.unchecked if fit else (_UNTOLD,),
         )
         if dry_run:
             _clear(folder)
             return outcome
         _fetch_all(commit, files, folder, on_bytes)
         converted = _convert(folder) if PICKLE in files else {}
-        if fit.unchecked:  # the files themselves may tell what their headers did not
-            fit = _fit(registry, catalog, commit, files, folder, base)
+        if fit is None and (fit := _fit(registry, catalog, commit, files, folder, base)):
             outcome = dataclasses.replace(outcome, unchecked=fit.unchecked)
     return _register(registry, catalog, outcome, base, folder, converted, say)
 
@@ -232,15 +232,18 @@ def _fit(
     files: Mapping[str, RemoteFile],
     folder: Path,
     base: Base,
-) -> Fit:
-    """Raises IncompatibleError when it does not fit its base, and then nothing of it is kept."""
+) -> Fit | None:
+    """None where the weights have no header that tells it: pickled ones, or one damaged on the way.
+
+    Such a header has no digest of its own, and what is wrong with it shows in the file's. Raises
+    IncompatibleError when it does not fit its base, and then nothing of it is kept.
+    """
     if PICKLE in files and not (folder / WEIGHTS).is_file():
-        return Fit((), (f"everything: {PICKLE} tells nothing before it is converted",))
+        return None
     try:
         return fit_of_commit(commit, files, folder, base, registry.folder, catalog)
-    except BaseModelError as error:
-        # A header has no digest of its own: what is wrong with it shows in the file's.
-        return Fit((), (f"everything: {error.message.rstrip('.')}",))
+    except BaseModelError:
+        return None
     except IncompatibleError:
         _clear(folder)
         raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,20 +64,6 @@ def tensor_shapes(header: Mapping[str, Any], what: str) -> Shapes:
             raise BaseModelError(f"{what} is damaged: it gives no shape for {name!r}.")
         shapes[name] = tuple(shape)
     return shapes
-
-
-def header_length(start: bytes, what: str, longest: int) -> int:
-    """The length of a safetensors header, from the file's first eight bytes.
-
-    Little-endian, and the JSON follows (github.com/huggingface/safetensors, "Format"). Raises
-    BaseModelError.
-    """
-    if len(start) < 8:
-        raise BaseModelError(f"{what} is not a safetensors file: it is too short.")
-    length: int = struct.unpack("<Q", start[:8])[0]
-    if length > longest:
-        raise BaseModelError(f"{what} is not a safetensors file: its header is too long.")
-    return length
 
 
 def count_tokens(folder: Path) -> int | None:

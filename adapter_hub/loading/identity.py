@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,7 @@ _VOLATILE_CONFIG_KEYS = (
     "torch_dtype",
     "use_cache",
 )
-MAX_HEADER = 100 << 20
-"""The longest header that a safetensors file may have."""
+_MAX_HEADER = 100 << 20
 
 
 @dataclass(frozen=True)
@@ -72,22 +71,38 @@ def differences(recorded: dict[str, str], found: BaseIdentity) -> list[str]:
 def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
     """The JSON header of a safetensors file and the offset of its data.
 
-    The format: 8 bytes little-endian length, that much JSON, then the tensors
-    (github.com/huggingface/safetensors, "Format"). Raises BaseModelError when it is not one.
+    Raises BaseModelError when it is not one.
     """
     try:
         with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > MAX_HEADER:
-                raise ValueError("its header is too long")
-            content = file.read(length)
+
+            def read(start: int, length: int) -> bytes:
+                file.seek(start)
+                return file.read(length)
+
+            return read_header(read, str(path))
+    except OSError as error:
+        raise BaseModelError(f"{path} is not a safetensors file: {error}.") from None
+
+
+def read_header(read: Callable[[int, int], bytes], what: str) -> tuple[dict[str, Any], int]:
+    """``safetensors_header`` of what ``read(start, length)`` gives bytes of, wherever it lies.
+
+    The format: 8 bytes little-endian length, that much JSON, then the tensors
+    (github.com/huggingface/safetensors, "Format"). Raises BaseModelError.
+    """
+    try:
+        (length,) = struct.unpack("<Q", read(0, 8))
+        if length > _MAX_HEADER:
+            raise ValueError("its header is too long")
+        content = read(8, length) if length else b""
         if len(content) < length:
             raise ValueError("it ends inside its header")
         header = json.loads(content)
         if not isinstance(header, dict):
             raise ValueError("its header is not a table")
-    except (OSError, ValueError, struct.error) as error:
-        raise BaseModelError(f"{path} is not a safetensors file: {error}.") from None
+    except (ValueError, struct.error) as error:
+        raise BaseModelError(f"{what} is not a safetensors file: {error}.") from None
     header.pop("__metadata__", None)
     return header, 8 + length
 
