@@ -121,7 +121,15 @@ def _server(store: Store, accounts: Accounts, secret: bytes) -> uvicorn.Server:
         timeout_keep_alive=75,
         timeout_graceful_shutdown=5,
     )
-    # When it has stopped, uvicorn sends itself the signal again for whoever started it.
+    server = uvicorn.Server(settings)
+
+    def stop(_number: int, _frame: object) -> None:
+        """For a signal that comes before uvicorn listens for it.
+
+        And when it has stopped, uvicorn sends itself the signal again for whoever started it.
+        """
+        server.should_exit = True
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: None)
-    return uvicorn.Server(settings)
+        signal.signal(number, stop)
+    return server

@@ -40,6 +40,8 @@ class Store:
         self.folder = folder
         for each in ("locks", "moved", "temporary", *(f"{kind}s" for kind in get_args(RepoType))):
             (folder / each).mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError), (folder / ".gitignore").open("x") as file:
+            file.write("*\n")  # it holds a token, and what others may not see
         self._temporary = folder / "temporary"
         self._sweep()
 

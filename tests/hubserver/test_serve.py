@@ -33,6 +33,22 @@ def test_it_says_how_it_is_used_and_ends_when_asked(tmp_path: Path, how: signal.
     assert (tmp_path / "box" / "token").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_when_asked_at_its_very_start(tmp_path: Path, how: signal.Signals) -> None:
+    with HubBox(tmp_path / "box") as box:
+        assert box.process
+        box.process.send_signal(how)
+        assert box.process.wait(30) == 0
+
+
+def test_its_folder_is_not_committed_by_accident(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    with HubBox(tmp_path / "box") as box:
+        assert box.token
+    list_new = ["git", "-C", str(tmp_path), "ls-files", "--others", "--exclude-standard", "box"]
+    assert subprocess.run(list_new, capture_output=True, text=True, check=True).stdout == ""
+
+
 def test_what_was_stored_is_there_after_a_kill(tmp_path: Path) -> None:
     with HubBox(tmp_path / "box") as box:
         api = HfApi(endpoint=box.endpoint, token=box.token)
