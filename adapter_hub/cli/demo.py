@@ -35,7 +35,7 @@ ENDING: tuple[tuple[str, tuple[str, ...]], ...] = (
 @click.argument("directory", default="adapter-hub-demo", type=click.Path(path_type=Path))
 @pass_context
 def command(context: Context, directory: Path) -> None:
-    """See the whole story in about a minute: train, compare, push, pull, verify, run."""
+    """See the whole story in a minute or two: train, compare, push, pull, verify, run."""
     _step(context, "A registry in a folder of its own:", ("init", str(directory)))
     os.chdir(directory)
     # Whatever registry the user's environment names: this story has its own.

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import click
 
 from adapter_hub.cli.context import Context, json_option, pass_context, print_json, print_table
+
+_NAMED = 5
+"""The most offers of a plugin that are named in the table; ``--json`` has them all."""
 
 
 @click.command("plugins", epilog="Example: adapter-hub plugins --json")
@@ -25,7 +31,7 @@ def command(context: Context, check: bool, as_json: bool) -> None:
         for offer in catalog.all(kind)
         if offer.distribution == BUILT_IN
     ]
-    lines = [
+    lines: list[dict[str, Any]] = [
         {
             "name": BUILT_IN,
             "distribution": "adapter-hub",
@@ -58,6 +64,15 @@ def command(context: Context, check: bool, as_json: bool) -> None:
         print_json(lines)
     else:
         headings = ("name", "distribution", "version", "offers", "status")
-        print_table(headings, [[line[heading] for heading in headings] for line in lines])
+        rows = [{**line, "offers": _shown(line["offers"])} for line in lines]
+        print_table(headings, [[row[heading] for heading in headings] for row in rows])
     if check and catalog.problems:
         raise click.exceptions.Exit(1)
+
+
+def _shown(offers: list[str]) -> str:
+    """Offers by name, or of a plugin with many their number: a line must stay a line."""
+    if len(offers) <= _NAMED:
+        return ", ".join(offers)
+    counts = Counter(each.partition(" ")[0] for each in offers)
+    return ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in counts.items())

@@ -34,9 +34,9 @@ def process_index() -> int:
 def leave(code: int) -> NoReturn:
     """End this launched process with everything written, but without Python's own finalisation.
 
-    A thread of gloo's can still be about to let go of a tensor that Python knows. The interpreter
-    ends threads that ask for it by then, in the middle of C++ that must not be left: SIGABRT, after
-    all the work is done, and the launcher calls the run failed.
+    A launched process was seen to abort in that (SIGABRT, "terminate called without an active
+    exception"), after all its work was done, and the launcher calls such a run failed. It is likely
+    a thread of gloo's that lets go of a tensor when the interpreter ends whoever asks for it.
     """
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from adapter_hub.cli.plugins import _shown
+
 Hub = Callable[..., Any]
 
 
@@ -29,3 +31,9 @@ def test_plugins(hub: Hub) -> None:
     assert line["status"] == "ok"
     assert line["offers"] == ["method lora", "dataset shakespeare", "base tiny"]
     assert hub("plugins", "--check").code == 0
+
+
+def test_a_plugin_with_many_offers_is_still_a_line() -> None:
+    assert _shown(["method a", "base b"]) == "method a, base b"
+    many = [f"method m{number}" for number in range(7)]
+    assert _shown([*many, "base b"]) == "7 methods, 1 base"

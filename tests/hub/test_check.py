@@ -6,6 +6,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +95,17 @@ def test_what_cannot_be_checked(ann: User, arguments: tuple[str, ...], words: st
     assert done.returncode == 2
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_no_library_is_loaded_for_it(ann: User) -> None:
+    code = (
+        "import sys; from adapter_hub.cli.main import group\n"
+        "group.main(sys.argv[1:], standalone_mode=False)\n"
+        "assert not {'torch', 'transformers', 'peft', 'safetensors'} & set(sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "check", "sums", "--base", "llama"]
+    done = subprocess.run(command, cwd=ann.folder, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "sums fits base llama\n"), done.stderr
 
 
 # --- by pull -------------------------------------------------------------------------------------
