@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import workshop
 from hubbox import HubBox
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, constants
 
 
 @pytest.fixture(scope="session")
@@ -78,18 +78,23 @@ def ben(tmp_path: Path, box: HubBox) -> User:
     return make_user(tmp_path / "ben", box, "schema = 1\n")
 
 
+@pytest.fixture(autouse=True)
+def _online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HF_HUB_OFFLINE was read before it could be unset; tests elsewhere must not ask any Hub."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+
+
 @pytest.fixture(scope="session")
 def api(box: HubBox) -> HfApi:
-    """The stock client, to look at what arrived. HF_HUB_OFFLINE was read before it could be unset."""
-    from huggingface_hub import constants
-
-    constants.HF_HUB_OFFLINE = False
+    """The stock client, to look at what arrived."""
     return HfApi(endpoint=box.endpoint, token=box.token)
 
 
 @pytest.fixture(scope="session")
 def base_repo(api: HfApi, bases: dict[str, Path]) -> str:
     """The base of ``sums``, on the Hub."""
-    api.create_repo("local/llama", exist_ok=True)
-    api.upload_folder(repo_id="local/llama", folder_path=bases["llama"])
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        api.create_repo("local/llama", exist_ok=True)
+        api.upload_folder(repo_id="local/llama", folder_path=bases["llama"])
     return "local/llama"
