@@ -72,12 +72,21 @@ class Base:
     """A base model, pinned. ``revision`` is a commit for ``hf:``, else a content fingerprint.
 
     ``remote`` is the Hub that an ``hf:`` base is on, where that is not the one of everybody.
+    ``trust_remote_code``: the code that comes with it may run, at this very revision; ``code``
+    is that code's digest where the revision is none of the code.
     """
 
     name: str
     source: Source
     revision: str | None = None
     remote: Remote | None = None
+    trust_remote_code: bool = False
+    code: str | None = None
+
+    def at(self, revision: str) -> Base:
+        """This base at ``revision``: at another one its code is trusted no longer."""
+        trusted = self.trust_remote_code and revision == self.revision
+        return dataclasses.replace(self, revision=revision, trust_remote_code=trusted)
 
 
 def _is_endless(value: Any) -> bool:

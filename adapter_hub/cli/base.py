@@ -26,8 +26,20 @@ def command() -> None:
     "--revision", help="Branch, tag or commit of an hf: source; its commit is written down."
 )
 @click.option("--remote", help="The Hub of an hf: source: [remotes.NAME] endpoint = …")
+@click.option(
+    "--trust-remote-code",
+    is_flag=True,
+    help="Let the Python code that comes with this base run, pinned as it is now. Read it first.",
+)
 @pass_context
-def add(context: Context, name: str, source: str, revision: str | None, remote: str | None) -> None:
+def add(
+    context: Context,
+    name: str,
+    source: str,
+    revision: str | None,
+    remote: str | None,
+    trust_remote_code: bool,
+) -> None:
     """Pin base model SOURCE (hf:OWNER/REPO, path:DIR or plugin:NAME) as NAME."""
     from adapter_hub.errors import ConflictError, UsageError
     from adapter_hub.model import Base, Source, check_name, parse_source
@@ -51,10 +63,12 @@ def add(context: Context, name: str, source: str, revision: str | None, remote: 
     from adapter_hub.loading.bases import pin
     from adapter_hub.plugins import load_catalog
 
-    commit = pin(parsed, revision, load_catalog(), registry.folder, where)
-    base = Base(name, parsed, commit, where)
+    new = Base(name, parsed, revision, where, trust_remote_code)
+    base = pin(new, load_catalog(), registry.folder)
     registry.put_base(base)
     context.say(f"added {name}: {base.source} at {base.revision}")
+    if trust_remote_code:
+        context.say("train and run will execute the Python code that comes with it")
 
 
 @command.command("list", epilog="Example: adapter-hub base list --json")
@@ -105,6 +119,8 @@ def show(context: Context, name: str, as_json: bool) -> None:
         "source": str(base.source),
         "revision": base.revision,
         "remote": base.remote.name if base.remote else None,
+        "trust_remote_code": base.trust_remote_code,
+        "code": base.code,
         "adapters": registry.users(name),
     }
     if as_json:

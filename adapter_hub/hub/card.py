@@ -131,17 +131,28 @@ def _base_words(base: Base) -> str:
     return f"`{base.source}`"
 
 
+def _read_its_code(base: Base) -> str:
+    return (
+        f"The base comes with Python code of its own. Read it at that revision; if you trust it:\n\n"
+        f"```sh\nadapter-hub base add {base.name} {base.source} --revision {base.revision} "
+        "--trust-remote-code\n```"
+    )
+
+
 def _usage(facts: CardFacts) -> str:
     ours = f'## Use\n\n```sh\npip install adapter-hub\nadapter-hub run hf:{facts.repo} "…"\n```'
     if facts.base.source.kind != "hf":
         return ours
     revision = f', revision="{facts.base.revision}"' if facts.base.revision else ""
+    trust = ", trust_remote_code=True" if facts.base.trust_remote_code else ""
+    if trust:
+        ours = _read_its_code(facts.base) + "\n\n" + ours
     return (
         f"{ours}\n\nOr with PEFT alone:\n\n```python\n"
         "from peft import AutoPeftModelForCausalLM\n"
         "from transformers import AutoTokenizer\n\n"
-        f'model = AutoPeftModelForCausalLM.from_pretrained("{facts.repo}")\n'
-        f'tokenizer = AutoTokenizer.from_pretrained("{facts.base.source.location}"{revision})\n'
+        f'model = AutoPeftModelForCausalLM.from_pretrained("{facts.repo}"{trust})\n'
+        f'tokenizer = AutoTokenizer.from_pretrained("{facts.base.source.location}"{revision}{trust})\n'
         'inputs = tokenizer("…", return_tensors="pt")\n'
         "answer = model.generate(**inputs, max_new_tokens=64)\n"
         "print(tokenizer.decode(answer[0], skip_special_tokens=True))\n```"

@@ -72,4 +72,4 @@ def _placed(commit: Commit, base: Base) -> Base:
     hub = default_remote()
     with hub_errors(hub, f"base {repo}"):
         sha = str(open_client(hub).model_info(repo, revision=revision).sha)
-    return dataclasses.replace(base, revision=sha)
+    return base.at(sha)

@@ -18,8 +18,8 @@ from adapter_hub.loading.bases import (
     base_folder,
     load_model,
     load_tokenizer,
-    refuse_own_code,
 )
+from adapter_hub.loading.code import refuse_adapter_code, refuse_own_code
 from adapter_hub.loading.dtype import choose_device
 from adapter_hub.loading.folders import (
     CONFIG,
@@ -77,13 +77,18 @@ def load(opened: Opened, dtype: torch.dtype) -> tuple[Any, Any]:
 
     The model lies on the fastest device here. Raises BaseModelError, IncompatibleError.
     """
+    trusted = opened.base.trust_remote_code
     if opened.folder is None:
-        model: Any = load_model(opened.base_folder, dtype)
-        return _ready(model), load_tokenizer(opened.base_folder)
+        model: Any = load_model(opened.base_folder, dtype, trusted)
+        return _ready(model), load_tokenizer(opened.base_folder, trusted)
+    if trusted:
+        refuse_adapter_code(str(opened.reference), opened.folder)
     with _view(opened) as view:
         model = _load_peft(opened, view, dtype)
-    own_tokenizer = (opened.folder / "tokenizer_config.json").is_file()
-    tokenizer = load_tokenizer(opened.folder if own_tokenizer else opened.base_folder)
+    if (opened.folder / "tokenizer_config.json").is_file():
+        tokenizer = load_tokenizer(opened.folder)
+    else:
+        tokenizer = load_tokenizer(opened.base_folder, trusted)
     _check_loaded(opened, model)
     return _ready(model), tokenizer
 
@@ -152,8 +157,10 @@ def _peft_types() -> set[str]:
 
 
 def _check_base(opened: Opened) -> None:
-    identity = recorded(recorded(opened.record, "base"), "identity")
-    changed = differences(identity, base_identity(opened.base_folder))
+    table = recorded(opened.record, "base")
+    changed = differences(recorded(table, "identity"), base_identity(opened.base_folder))
+    if opened.base.code and table.get("code") not in (None, opened.base.code):
+        changed.append("code")
     if changed:
         raise IncompatibleError(
             f"{opened.reference} was trained on another base than {opened.base.name!r} is now: "
@@ -169,7 +176,7 @@ def _view(opened: Opened) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="adapter-hub-") as temporary:
         view = Path(temporary)
         for path in opened.folder.iterdir():
-            if path.is_file() and path.name != CONFIG and path.suffix != ".bin":
+            if path.is_file() and path.name != CONFIG and path.suffix not in (".bin", ".py"):
                 _link(path.resolve(), view / path.name)
         config = {
             **opened.config,
@@ -195,7 +202,10 @@ def _load_peft(opened: Opened, view: Path, dtype: torch.dtype) -> Any:
             # What is only warned of here is refused in _check_loaded.
             warnings.filterwarnings("ignore", message="Found missing adapter keys")
             return AutoPeftModelForCausalLM.from_pretrained(
-                str(view), dtype=dtype, local_files_only=True, trust_remote_code=False
+                str(view),
+                dtype=dtype,
+                local_files_only=True,
+                trust_remote_code=opened.base.trust_remote_code,
             )
     except AdapterHubError:
         raise

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter_hub.errors import AdapterHubError, BaseModelError, IncompatibleError, PluginError
+from adapter_hub.loading.code import check_trusted_code, code_digest, refuse_own_code
 from adapter_hub.loading.hub import fetch_base, first_line
 from adapter_hub.loading.identity import base_identity, weight_files
 from adapter_hub.loading.remotes import default_remote, find_token
-from adapter_hub.model import Base, Remote, Source, is_commit
+from adapter_hub.model import Base, Remote, is_commit
 from adapter_hub.plugins import Catalog
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ def base_folder(base: Base, catalog: Catalog, root: Path) -> Path:
     """
     folder = _locate(base, catalog, root)
     _check_files(base, folder)
+    check_trusted_code(base, folder)
     pinned = base.revision
     if base.source.kind != "hf" and pinned and base_identity(folder).weights != pinned:
         raise IncompatibleError(
@@ -51,41 +54,42 @@ def folder_at_hand(base: Base, catalog: Catalog, root: Path) -> Path | None:
     return folder
 
 
-def pin(
-    source: Source,
-    revision: str | None,
-    catalog: Catalog,
-    root: Path,
-    remote: Remote | None = None,
-) -> str:
-    """The exact revision to write down for a new base: a commit, or a weights fingerprint.
+def pin(base: Base, catalog: Catalog, root: Path) -> Base:
+    """A new base with the exact revision to write down: a commit, or a weights fingerprint.
 
-    An ``hf:`` source is asked for at ``remote``, else at the environment's Hub. Raises
-    BaseModelError when the source cannot be reached or is not a base.
+    The revision of an ``hf:`` base may be a branch or a tag until then. With the code that it
+    trusts. Raises BaseModelError when the source cannot be reached or is not a base.
     """
-    if source.kind == "hf":
-        return _resolve_commit(source.location, revision, remote)
-    folder = base_folder(Base(str(source), source), catalog, root)
-    return base_identity(folder).weights
+    if base.source.kind == "hf":
+        commit = _resolve_commit(base.source.location, base.revision, base.remote)
+        return dataclasses.replace(base, revision=commit)
+    folder = base_folder(dataclasses.replace(base, trust_remote_code=False), catalog, root)
+    code = code_digest(folder) if base.trust_remote_code else None
+    pinned = dataclasses.replace(base, revision=base_identity(folder).weights, code=code)
+    check_trusted_code(pinned, folder)
+    return pinned
 
 
-def load_config(folder: Path) -> PretrainedConfig:
+def load_config(folder: Path, trust_remote_code: bool = False) -> PretrainedConfig:
     """The model's configuration. Raises BaseModelError."""
     from transformers import AutoConfig
 
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
+            folder, local_files_only=True, trust_remote_code=trust_remote_code
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:
         refuse_own_code(f"the base in {folder}", error)
         raise BaseModelError(f"{folder}/config.json cannot be used: {first_line(error)}") from error
-    # Else whoever makes a model from it is asked anew whether to run the code it names.
-    vars(config).pop("auto_map", None)
+    if not trust_remote_code:
+        # Else whoever makes a model from it is asked anew whether to run the code it names.
+        vars(config).pop("auto_map", None)
     return config
 
 
-def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+def load_model(
+    folder: Path, dtype: torch.dtype, trust_remote_code: bool = False
+) -> PreTrainedModel:
     """The base in memory, weights as ``dtype``. Raises BaseModelError."""
     from transformers import AutoModelForCausalLM
 
@@ -97,7 +101,7 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
-            trust_remote_code=False,
+            trust_remote_code=trust_remote_code,
         )
     except Exception as error:
         refuse_own_code(f"the base in {folder}", error)
@@ -113,13 +117,13 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     return model
 
 
-def load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path, trust_remote_code: bool = False) -> Any:
     """The tokenizer, with a padding token. Raises BaseModelError."""
     from transformers import AutoTokenizer
 
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
+            folder, local_files_only=True, trust_remote_code=trust_remote_code
         )
     except Exception as error:
         refuse_own_code(f"the tokenizer in {folder}", error)
@@ -139,16 +143,6 @@ def context_length(config: PretrainedConfig) -> int | None:
         if isinstance(length, int) and length > 0:
             return length
     return None
-
-
-def refuse_own_code(what: str, error: BaseException) -> None:
-    """Raises BaseModelError when ``error`` is that ``what`` works with code of its own only."""
-    # transformers raises a plain ValueError that names the argument.
-    if "trust_remote_code" in str(error):
-        raise BaseModelError(
-            f"{what} needs code of its own; adapter-hub runs no code that comes with a model.",
-            hint="use a base whose architecture transformers has built in",
-        ) from error
 
 
 def short(digest: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from adapter_hub.errors import BaseModelError, UnknownNameError, UsageError
+from adapter_hub.loading.code import CODE
 from adapter_hub.loading.folders import CONFIG, RECORD, TOKENIZER_FILES, WEIGHTS
 from adapter_hub.loading.identity import weight_files
 from adapter_hub.loading.remotes import cache_folder, default_remote, find_token
@@ -32,7 +33,8 @@ def fetch_base(base: Base, *, local: bool = False) -> Path:
     remote, repo = base.remote, base.source.location
     what = f"base {base.name!r} ({base.source}" + (f" at {remote.endpoint})" if remote else ")")
     try:
-        folder = _snapshot(remote, repo, base.revision, _BASE, local)
+        wanted = (*_BASE, CODE) if base.trust_remote_code else _BASE
+        folder = _snapshot(remote, repo, base.revision, wanted, local)
         commit = folder.name  # so that a branch cannot move between the steps
         _snapshot(remote, repo, commit, ["model.safetensors"], local)
         missing = [glob.escape(path.name) for path in weight_files(folder) if not path.is_file()]

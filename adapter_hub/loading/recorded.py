@@ -34,7 +34,7 @@ def at_recorded_commit(base: Base, config: dict[str, Any], record: dict[str, Any
     for source, revision in says:
         same = base.source.kind == "hf" and source == str(base.source)
         if same and isinstance(revision, str) and is_commit(revision):
-            return dataclasses.replace(base, revision=revision)
+            return base.at(revision)
     return base
 
 
@@ -48,7 +48,7 @@ def _registered(base: Base, registry: Registry | None) -> Base | None:
     if not same:
         return None
     if base.source.kind == "hf" and base.revision and is_commit(base.revision):
-        return dataclasses.replace(same[0], revision=base.revision)
+        return same[0].at(base.revision)
     return same[0]
 
 

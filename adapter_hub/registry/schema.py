@@ -13,6 +13,7 @@ from adapter_hub.model import (
     Base,
     Recipe,
     Remote,
+    Source,
     TrainingSettings,
     Version,
     check_name,
@@ -53,14 +54,39 @@ def read_base(name: str, table: Mapping[str, Any], remotes: Mapping[str, Any]) -
     revision = read_value(table, path, "revision", str)
     if source.kind == "hf" and not (revision and is_commit(revision)):
         raise SchemaError((*path, "revision"), "needs `revision`, an exact commit of 40 hex digits")
+    return Base(
+        name,
+        source,
+        revision,
+        _remote_of_base(path, source, table, remotes),
+        **_trust(path, source, table),
+    )
+
+
+def _remote_of_base(
+    path: tuple[str, ...], source: Source, table: Mapping[str, Any], remotes: Mapping[str, Any]
+) -> Remote | None:
     remote = read_value(table, path, "remote", str)
     if remote is None:
-        return Base(name, source, revision)
+        return None
     if source.kind != "hf":
         raise SchemaError((*path, "remote"), f"goes with an hf: source, not with {source}")
     if remote not in remotes:
         raise SchemaError((*path, "remote"), f"{remote!r} is not there: [remotes.{remote}]")
-    return Base(name, source, revision, read_remote(remote, remotes[remote]))
+    return read_remote(remote, remotes[remote])
+
+
+def _trust(path: tuple[str, ...], source: Source, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether code that comes with the base may run: only code that is pinned."""
+    trusted = bool(read_value(table, path, "trust_remote_code", bool))
+    code = read_value(table, path, "code", str)
+    if trusted and source.kind != "hf" and not code:
+        raise SchemaError(
+            (*path, "trust_remote_code"),
+            f"needs `code`, the digest of the code in {source}: "
+            "adapter-hub base add --trust-remote-code writes both",
+        )
+    return {"trust_remote_code": trusted, "code": code}
 
 
 def read_remote(name: str, table: Mapping[str, Any]) -> Remote:
@@ -143,6 +169,10 @@ def base_table(base: Base) -> dict[str, Any]:
         table["revision"] = base.revision
     if base.remote and base.remote.name:
         table["remote"] = base.remote.name
+    if base.trust_remote_code:
+        table["trust_remote_code"] = True
+        if base.code:
+            table["code"] = base.code
     return table
 
 

@@ -30,7 +30,13 @@ VERSION_KEYS = {
     "metrics": Mapping,
     "hub": Mapping,
 }
-_TYPE_NAMES = {str: "a string", Mapping: "a table", list: "an array", datetime: "a date and time"}
+_TYPE_NAMES = {
+    str: "a string",
+    bool: "true or false",
+    Mapping: "a table",
+    list: "an array",
+    datetime: "a date and time",
+}
 _SUMMARY_KEYS = {
     key: ADAPTER_KEYS[key] for key in ("base", "method", "tags", "aliases", "versions")
 }

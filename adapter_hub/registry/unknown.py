@@ -9,7 +9,7 @@ from adapter_hub.options import suggestion
 from adapter_hub.registry.tables import ADAPTER_KEYS, VERSION_KEYS
 
 _TOP_KEYS = ("schema", "bases", "remotes", "adapters")
-_BASE_KEYS = ("source", "revision", "remote")
+_BASE_KEYS = ("source", "revision", "remote", "trust_remote_code", "code")
 
 Found = list[tuple[tuple[str, ...], str]]
 

@@ -30,7 +30,10 @@ def build_config(method: Offer, options: Mapping[str, Any]) -> PeftConfig:
 
 
 def count_parameters(
-    method: Offer, peft_config: PeftConfig, model_config: PretrainedConfig
+    method: Offer,
+    peft_config: PeftConfig,
+    model_config: PretrainedConfig,
+    trust_remote_code: bool = False,
 ) -> tuple[int, int] | None:
     """(trainable, all) parameters, from injecting into a model without weights.
 
@@ -42,7 +45,7 @@ def count_parameters(
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(model_config, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_config(model_config, trust_remote_code=trust_remote_code)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -88,7 +91,11 @@ def require_trainable(method: Offer, trainable: int) -> None:
 def refused(method: Offer, error: Exception) -> OptionError:
     """What PEFT says about a configuration, in one sentence."""
     text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    # PEFT knows the modules of the architectures that it has heard of.
+    unknown = "specify `target_modules`" in text
     return OptionError(
         f"PEFT refuses these options of method {method.name!r}: {text}.",
-        hint=f"adapter-hub methods {method.name}",
+        hint="for every linear layer: -o target_modules=all-linear"
+        if unknown
+        else f"adapter-hub methods {method.name}",
     )

@@ -51,10 +51,11 @@ def prepare(plan: Plan, registry: Registry, catalog: Catalog, scratch: Path, say
     from adapter_hub.training.build import build_config, count_parameters
 
     folder = base_folder(plan.base, catalog, registry.folder)
-    model_config = load_config(folder)
+    trusted = plan.base.trust_remote_code
+    model_config = load_config(folder, trusted)
     peft_config = build_config(plan.method, plan.recipe.options)
-    parameters = count_parameters(plan.method, peft_config, model_config)
-    tokenizer = load_tokenizer(folder)
+    parameters = count_parameters(plan.method, peft_config, model_config, trusted)
+    tokenizer = load_tokenizer(folder, trusted)
     max_length = min(
         plan.recipe.training.max_length,
         context_length(model_config) or plan.recipe.training.max_length,

@@ -32,8 +32,9 @@ def preview_data(
 ) -> dict[str, Any]:
     """The first rows, token by token, and totals over all rows. Raises DataError, BaseModelError."""
     folder = base_folder(base, catalog, registry.folder)
-    tokenizer = load_tokenizer(folder)
-    max_length = min(max_length, context_length(load_config(folder)) or max_length)
+    tokenizer = load_tokenizer(folder, base.trust_remote_code)
+    config = load_config(folder, base.trust_remote_code)
+    max_length = min(max_length, context_length(config) or max_length)
 
     def make_encoder(row: TrainingRow) -> Encoder:
         style = style_of(row, bool(tokenizer.chat_template))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapter_hub.model import Base
 from adapter_hub.training.plan import Plan, resolved
 from adapter_hub.training.prepare import Job
 
@@ -34,6 +35,7 @@ def provenance(
             "source": str(plan.base.source),
             "revision": plan.base.revision,
             "identity": job.identity,
+            **_trusted_code(plan.base),
         },
         "method": {
             "name": plan.method.name,
@@ -62,6 +64,13 @@ def provenance(
         "evaluations": progress.evaluations,
         "seconds": round(progress.seconds, 2),
     }
+
+
+def _trusted_code(base: Base) -> dict[str, Any]:
+    """Which code came with the base and ran, where it was any."""
+    if not base.trust_remote_code:
+        return {}
+    return {"trust_remote_code": True} | ({"code": base.code} if base.code else {})
 
 
 def _data_record(data: EncodedData) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def _train(
     _check_prompt_path(plan, job)
 
     say(f"base {plan.base.name} ({plan.base.source}) in {str(dtype).removeprefix('torch.')}: {why}")
-    model = load_model(job.base_folder, dtype)
+    model = load_model(job.base_folder, dtype, plan.base.trust_remote_code)
     set_seed(settings.seed % 2**32)  # NumPy takes no more, and it draws nothing here
     torch.manual_seed(settings.seed)  # before the adapter is initialised
     model = attach(plan.method, model, job.peft_config)

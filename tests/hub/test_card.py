@@ -57,6 +57,14 @@ def test_a_new_card_tells_what_there_is_to_tell() -> None:
     assert "epochs" not in card
 
 
+def test_a_base_with_code_of_its_own_is_to_be_read_first() -> None:
+    assert "trust_remote_code" not in model_card(FACTS, None)
+    trusting = dataclasses.replace(FACTS.base, trust_remote_code=True)
+    card = model_card(dataclasses.replace(FACTS, base=trusting), None)
+    assert f"--revision {COMMIT} --trust-remote-code" in card
+    assert card.count("trust_remote_code=True)") == 2
+
+
 def test_the_hub_can_read_the_card() -> None:
     card = ModelCard(model_card(FACTS, None))
     assert card.data.eval_results is not None

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import tomli
+import workshop
 from hubbox import HubBox
 from huggingface_hub import HfApi
 
@@ -123,6 +124,35 @@ def test_a_base_that_the_remote_lacks_is_everybody_s(
     ann.json("push", "sums", "local/elsewhere", "--base-repo", elsewhere)
     cut_off.json("pull", "local/elsewhere", "--remote", "team")
     assert pinned(cut_off)["base"] == {"source": "hf:some/base", "revision": "a" * 40}
+
+
+def test_code_on_a_hub_is_fetched_and_run_only_where_it_is_trusted(
+    cut_off: User, api: HfApi, folders: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(folders["llama"], tmp_path / "of-its-own"))
+    (folder / "own.py").write_text(
+        "from transformers import LlamaConfig, LlamaForCausalLM\n"
+        "class OwnConfig(LlamaConfig):\n    model_type = 'unheard_of'\n"
+        "class OwnModel(LlamaForCausalLM):\n    config_class = OwnConfig\n"
+    )
+    workshop.edit_json(
+        folder / "config.json",
+        model_type="unheard_of",
+        auto_map={"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"},
+    )
+    api.create_repo("local/of-its-own")
+    api.upload_folder(repo_id="local/of-its-own", folder_path=folder)
+    add = ("base", "add", "mine", "hf:local/of-its-own", "--remote", "team")
+    assert cut_off(*add).returncode == 0
+    refused = cut_off("run", "base:mine", "Q:", *ASK)
+    assert refused.returncode == 1
+    assert "needs code of its own, and adapter-hub runs none" in refused.stderr
+    assert not list(cut_off.folder.rglob("own.py"))
+    assert cut_off("base", "remove", "mine").returncode == 0
+    assert cut_off(*add, "--trust-remote-code").returncode == 0
+    assert pinned(cut_off)["mine"]["trust_remote_code"] is True
+    told = cut_off("run", "base:mine", "Q:", *ASK)
+    assert told.returncode == 0, told.stderr
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from adapter_hub.loading.bases import (
     short,
 )
 from adapter_hub.loading.identity import base_identity
-from adapter_hub.model import Base, Source, parse_source
+from adapter_hub.model import Base, parse_source
 from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import file_digests
@@ -133,7 +133,7 @@ def test_a_base_that_lacks_a_shard_of_its_index(llama: Path) -> None:
 
 
 def test_a_local_base_is_pinned_to_its_weights(llama: Path) -> None:
-    pinned = pin(Source("path", "llama"), None, load_catalog(), llama.parent)
+    pinned = pin(at("path:llama"), load_catalog(), llama.parent).revision
     assert pinned == base_identity(llama).weights
     base_folder(at("path:llama", pinned), load_catalog(), llama.parent)
     workshop.flip_byte(llama / "model.safetensors")
@@ -143,18 +143,19 @@ def test_a_local_base_is_pinned_to_its_weights(llama: Path) -> None:
 
 def test_a_commit_is_its_own_pin() -> None:
     commit = "607a30d783dfa663caf39e06633721c8d4cfcd7e"
-    assert pin(Source("hf", "nobody/nothing"), commit, Catalog(), Path()) == commit
+    base = at("hf:nobody/nothing", commit)
+    assert pin(base, Catalog(), Path()) == base
 
 
 @pytest.mark.parametrize("revision", [None, "main", "607a30d"])
 def test_a_branch_needs_the_hub(revision: str | None) -> None:
     with pytest.raises(BaseModelError, match="hf:nobody/nothing cannot be resolved to a commit"):
-        pin(Source("hf", "nobody/nothing"), revision, Catalog(), Path())
+        pin(at("hf:nobody/nothing", revision), Catalog(), Path())
 
 
 def test_what_is_no_base_is_not_pinned(tmp_path: Path) -> None:
     with pytest.raises(BaseModelError, match="there is no folder"):
-        pin(Source("path", "gone"), None, load_catalog(), tmp_path)
+        pin(at("path:gone"), load_catalog(), tmp_path)
 
 
 # --- into memory ---------------------------------------------------------------------------------
@@ -277,7 +278,7 @@ def test_code_that_comes_with_a_model_never_runs(own: Path, what: str, known: bo
         assert done.returncode == 0, done.stderr
         return
     told = done.stderr.strip().splitlines()[-1]
-    assert told.endswith("needs code of its own; adapter-hub runs no code that comes with a model.")
+    assert "needs code of its own, and adapter-hub runs none that the registry does not" in told
     assert "BaseModelError" in told
 
 
