@@ -26,12 +26,14 @@ from adapter_hub.loading.heads import (
     tensor_shapes,
 )
 from adapter_hub.loading.identity import read_header, read_json
-from adapter_hub.model import Base, Remote, is_commit
+from adapter_hub.model import Base, Remote
 from adapter_hub.plugins import Catalog
 
 INDEX = "model.safetensors.index.json"
 _MAX_JSON = 100 << 20
 _AT_ONCE = 8
+_PATIENCE = 20
+"""Seconds until a Hub that does not answer is taken to be away."""
 
 
 def fetch_descriptions(
@@ -82,10 +84,9 @@ def find_base_head(base: Base, catalog: Catalog, root: Path, remotes: Iterable[R
 
 def _fetch_base_head(base: Base, remote: Remote) -> BaseHead:
     client = open_client(remote)
-    revision = base.revision
-    if not (revision and is_commit(revision)):
-        revision = str(client.model_info(base.source.location, revision=revision).sha)
-    commit = Commit(client, remote, base.source.location, revision)
+    # The one question that the client asks once only: a Hub that is away is not waited for.
+    found = client.model_info(base.source.location, revision=base.revision, timeout=_PATIENCE)
+    commit = Commit(client, remote, base.source.location, str(found.sha))
     files = list_files(client, commit.repo, commit.revision)
     config = _fetch_json(commit, "config.json", files)
     tensors: Shapes = {}

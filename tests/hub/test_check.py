@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,10 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from safetensors.torch import load_file, save
 from transformers import AutoModelForCausalLM
 
+from adapter_hub.errors import HubError
+from adapter_hub.hub.heads import find_base_head
+from adapter_hub.model import Base, Remote, parse_source
+from adapter_hub.plugins import load_catalog
 from tests.hub.conftest import User
 
 WEIGHTS = "adapter_model.safetensors"
@@ -221,3 +228,24 @@ def test_a_misfit_shows_once_it_is_converted(
     assert refused.returncode == 5
     assert "does not fit base" in refused.stderr
     assert "odd" not in (ben.folder / "registry.toml").read_text()
+
+
+def test_a_hub_that_is_away_is_asked_once(own: Path) -> None:
+    """The stock client asks five times, half a minute long, before it says so."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        asked: list[str] = []
+
+        def hang_up() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    asked.append("again")
+                    connection.close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        nowhere = Remote(f"http://127.0.0.1:{server.getsockname()[1]}")
+        base = Base("gone", parse_source("hf:some/base"), "a" * 40)
+        with pytest.raises(HubError, match="cannot be reached"):
+            find_base_head(base, load_catalog(), own, [nowhere])
+        server.shutdown(socket.SHUT_RDWR)
+    assert len(asked) == 1

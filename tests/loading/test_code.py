@@ -81,18 +81,11 @@ def trusted(folder: Path) -> Registry:
 def test_a_base_with_code_of_its_own_from_add_to_run(shop_of_code: Path) -> None:
     shop, proof = shop_of_code, shop_of_code / "it-ran"
     train = ("train", "sums", "--data", "rows.jsonl", "--steps", "2", "--dtype", "float32")
-    refused = tool(shop, *train, "--base", "llama")
-    assert refused.returncode == 1
-    assert "needs code of its own, and adapter-hub runs none that the" in refused.stderr
-    assert "base add NAME SOURCE --trust-remote-code" in refused.stderr
     trusted(shop)
     assert not proof.exists(), "code ran before anybody trained"
     entry = json.loads(tool(shop, "base", "show", "own", "--json").stdout)
     assert entry["trust_remote_code"] is True
     assert entry["code"] == code_digest(shop / "bases/llama")
-    unnamed = tool(shop, *train, "--base", "own")
-    assert unnamed.returncode == 2
-    assert "for every linear layer: -o target_modules=all-linear" in unnamed.stderr
     done = tool(shop, *train, "--base", "own", "-o", "target_modules=all-linear")
     assert done.returncode == 0, done.stderr
     assert proof.exists()
@@ -101,8 +94,6 @@ def test_a_base_with_code_of_its_own_from_add_to_run(shop_of_code: Path) -> None
     assert record["base"]["code"] == entry["code"]
     told = tool(shop, "run", "sums", "Q: 2 plus one?", "--greedy", "--max-new-tokens", "3")
     assert told.returncode == 0, told.stderr
-    shown = tool(shop, "data", "preview", "rows.jsonl", "--base", "own", "--json")
-    assert shown.returncode == 0, shown.stderr
 
 
 def test_other_code_than_was_trusted_never_runs(shop_of_code: Path) -> None:

@@ -141,3 +141,10 @@ def test_what_peft_refuses_on_the_real_base(bases: dict[str, Path], lora: Offer)
     model = AutoModelForCausalLM.from_pretrained(bases["llama"])
     with pytest.raises(OptionError, match="PEFT refuses these options of method 'lora'"):
         attach(lora, model, build_config(lora, {"target_modules": ["nope"]}))
+
+
+def test_an_architecture_that_peft_has_not_heard_of(lora: Offer) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    with pytest.raises(OptionError, match="specify `target_modules`") as told:
+        attach(lora, model, build_config(lora, {}))
+    assert told.value.hint == "for every linear layer: -o target_modules=all-linear"
