@@ -14,6 +14,7 @@ _LARGE = 16 << 20
 @click.command("pull", epilog="Example: adapter-hub pull me/gpt-lora@v2 --as shakespeare")
 @click.argument("repository", metavar="OWNER/REPO[@REV]")
 @click.option("--as", "name", help="The adapter's name here; else the repository's.")
+@click.option("--base", help="The registry's base that it sits on, where its files do not tell.")
 @click.option("--remote", help="A Hub of the registry: [remotes.NAME] endpoint = …")
 @click.option(
     "--allow-base-drift",
@@ -32,6 +33,7 @@ def command(
     context: Context,
     repository: str,
     name: str | None,
+    base: str | None,
     remote: str | None,
     allow_base_drift: bool,
     convert_pickle: bool,
@@ -39,18 +41,22 @@ def command(
     as_json: bool,
 ) -> None:
     """Fetch an adapter from the Hub and verify it; it becomes the next version of its name."""
-    from adapter_hub.hub.pull import pull
+    from adapter_hub.hub.pull import PullOptions, pull
 
     registry = context.open_registry()
     context.prepare_client()
-    result = pull(
-        repository,
-        registry=registry,
+    options = PullOptions(
         name=name,
-        remote=remote,
+        base=base,
         dry_run=dry_run,
         allow_base_drift=allow_base_drift,
         convert_pickle=convert_pickle,
+    )
+    result = pull(
+        repository,
+        registry=registry,
+        remote=remote,
+        options=options,
         say=context.say,
         on_bytes=_progress(context),
     )

@@ -65,6 +65,8 @@ def command(
         raise UsageError("say what to push: adapter-hub push REF [OWNER/REPO].")
     from adapter_hub.hub.push import PushOptions, push
 
+    if tag and create_pr:
+        raise UsageError("--tag goes with a commit on the branch, --create-pr makes none there.")
     registry = context.open_registry()
     context.prepare_client()
     options = PushOptions(
@@ -135,3 +137,5 @@ def _print(result: PushResult, dry_run: bool) -> None:
         click.echo(f"{what} is {result.repo} at {result.revision}: {result.bytes:,} bytes sent")
     else:
         click.echo(f"{what} is {result.repo} at {result.revision} already; nothing was sent")
+    if result.tags:
+        click.echo(f"tag{'s' * (len(result.tags) > 1)}: {', '.join(result.tags)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from adapter_hub.errors import HubError
-from adapter_hub.hub.remotes import hub_errors, open_client
+from adapter_hub.hub.remotes import command_at, hub_errors, open_client
 from adapter_hub.loading.remotes import find_token, token_name
 from adapter_hub.model import Remote
 
@@ -27,7 +27,7 @@ def who_am_i(remote: Remote) -> dict[str, Any]:
     if token is None:
         raise HubError(
             f"there is no token for {remote.endpoint}.",
-            hint="adapter-hub login" + (f" --remote {remote.name}" if remote.name else ""),
+            hint=command_at(remote, "login"),
         )
     told = _ask(remote, token)
     access = told.get("auth", {}).get("accessToken", {})

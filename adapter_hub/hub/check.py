@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adapter_hub.errors import AdapterHubError, IncompatibleError, UsageError
-from adapter_hub.hub.download import Commit
+from adapter_hub.hub.download import Commit, named_by
 from adapter_hub.hub.files import RemoteFile
 from adapter_hub.hub.heads import fetch_adapter_head, fetch_descriptions, find_base_head
 from adapter_hub.hub.remotes import find_remote, hub_errors, open_client
@@ -101,8 +101,9 @@ def _of_repository(reference: Reference, where: Remote, folder: Path) -> Adapter
         for each in (CONFIG, WEIGHTS):
             if each not in files:
                 raise UsageError(f"{reference} has no {each}, so there is nothing to check.")
-        fetch_descriptions(commit, files, folder)
-        return fetch_adapter_head(commit, files, folder)
+        with named_by(commit.repo, folder):
+            fetch_descriptions(commit, files, folder)
+            return fetch_adapter_head(commit, files, folder)
 
 
 def _checked(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapter_hub.errors import HubError
+from adapter_hub.errors import BaseModelError, HubError, IncompatibleError, UsageError
 from adapter_hub.hub.files import RemoteFile
 from adapter_hub.loading.remotes import find_token
 from adapter_hub.model import Remote
@@ -33,6 +34,17 @@ class Commit:
     remote: Remote
     repo: str
     revision: str
+
+
+@contextlib.contextmanager
+def named_by(repo: str, folder: Path) -> Iterator[None]:
+    """Errors about what is in ``folder``, where a repository's files gather, name the repository."""
+    try:
+        yield
+    except (BaseModelError, IncompatibleError, UsageError) as error:
+        told = error.message.replace(f"{folder}{os.sep}", f"{repo}/").replace(str(folder), repo)
+        error.message, error.args = told, (told,)
+        raise
 
 
 def fetch_file(

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from adapter_hub.errors import UsageError
 from adapter_hub.loading.folders import ADAPTER_FILES, CONFIG, RECORD, read_record, recorded
+from adapter_hub.loading.heads import TOKENIZER_CONFIG
 from adapter_hub.loading.identity import read_json
 from adapter_hub.loading.recorded import base_of
 from adapter_hub.model import Base
@@ -84,7 +85,15 @@ def outgoing(folder: Path, base: Base) -> dict[str, Content]:
         if "recipe" in record:
             tables["recipe"] = {**recorded(record, "recipe"), "base": told}
         _rewrite(files, RECORD, folder, record, **tables)
-    for name in (CONFIG, RECORD):
+    if TOKENIZER_CONFIG in files:
+        told = read_json(folder / TOKENIZER_CONFIG)
+        # transformers writes down where it found the tokenizer, and does without.
+        kept = {key: value for key, value in told.items() if not _is_path(value)}
+        if kept != told:
+            files[TOKENIZER_CONFIG] = (
+                json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
+            ).encode()
+    for name in (CONFIG, RECORD, TOKENIZER_CONFIG):
         if name in files:
             _refuse_private(name, json.loads(_bytes(files[name])))
     return files
@@ -146,13 +155,17 @@ def _refuse_private(name: str, content: Any) -> None:
     """Raises UsageError for a value that is a path or a secret of this machine."""
     token = os.environ.get("HF_TOKEN")
     for key, value in _strings("", content):
-        if _ABSOLUTE.match(value):
+        if _is_path(value):
             raise UsageError(
                 f"{name} would tell a path of this machine: {key} is {value!r}.",
                 hint="train it with a relative path, or take the value out",
             )
         if token and token in value:
             raise UsageError(f"{name} would tell your token: {key} holds it.")
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and bool(_ABSOLUTE.match(value))
 
 
 def _strings(key: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,15 @@ from adapter_hub.errors import (
     AdapterHubError,
     BaseModelError,
     ConflictError,
-    IncompatibleError,
+    HubError,
     RegistryError,
     UsageError,
 )
 from adapter_hub.hub.check import fit_of_commit
-from adapter_hub.hub.download import Commit, OnBytes, fetch_file
+from adapter_hub.hub.download import Commit, OnBytes, fetch_file, named_by
 from adapter_hub.hub.files import RemoteFile
 from adapter_hub.hub.heads import fetch_descriptions
+from adapter_hub.hub.known import known_name, version_of_commit, version_of_files
 from adapter_hub.hub.pulled_base import find_pulled_base
 from adapter_hub.hub.remotes import find_remote, hub_errors, open_client
 from adapter_hub.hub.repository import hub_entry, list_files
@@ -44,17 +46,31 @@ from adapter_hub.model import (
     Remote,
     Version,
     check_name,
-    is_commit,
     parse_reference,
 )
 from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry.schema import read_training
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.tables import SchemaError
-from adapter_hub.registry.versions import damage, version_digest
+from adapter_hub.registry.versions import record_hub, version_digest
 
 Say = Callable[[str], None]
 _UNTOLD = "everything: there is no header of its weights that could be read"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullOptions:
+    """What a pull may be told besides from where.
+
+    ``base`` is the registry's base that it sits on, whatever its files say. With
+    ``convert_pickle`` a repository that has only pickled weights is taken too, as safetensors.
+    """
+
+    name: str | None = None
+    base: str | None = None
+    dry_run: bool = False
+    allow_base_drift: bool = False
+    convert_pickle: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,65 +102,86 @@ def pull(
     *,
     registry: Registry | None = None,
     catalog: Catalog | None = None,
-    name: str | None = None,
     remote: str | None = None,
-    dry_run: bool = False,
-    allow_base_drift: bool = False,
-    convert_pickle: bool = False,
+    options: PullOptions | None = None,
     say: Say = lambda text: None,
     on_bytes: OnBytes = lambda name, have, size: None,
 ) -> PullResult:
     """Fetch a commit of ``OWNER/REPO[@REV]`` and make it the next version of its adapter.
 
     A commit that is here already is not fetched again; a full commit id that is here is not even
-    asked for. With ``convert_pickle`` a repository that has only pickled weights is taken too, as
-    safetensors. Raises UsageError, UnknownNameError, HubError, ConflictError when the adapter's
+    asked for. Raises UsageError, UnknownNameError, HubError, ConflictError when the adapter's
     name is taken, IncompatibleError when it does not belong to the base that is pinned here, or
     does not fit it: that is found before its weights travel.
     """
     registry, catalog = registry or Registry.open(), catalog or load_catalog()
+    options = options or PullOptions()
     asked = parse_repository(repository)
     where = find_remote(registry, remote)
-    if name is not None:
-        check_name(name, "an adapter")
-    here = _find_version(registry, where, asked.target, asked.selector, name)
+    if options.name is not None:
+        check_name(options.name, "an adapter")
+    if options.base is not None:
+        registry.base(options.base)
+    here = version_of_commit(registry, where, asked.target, asked.selector, options.name)
     if here is None:
         client = open_client(where)
         with hub_errors(where, str(asked).removeprefix("hf:")):
             found = client.model_info(asked.target, revision=asked.selector)
-            here = _find_version(registry, where, found.id, found.sha, name)
+            here = version_of_commit(registry, where, found.id, found.sha, options.name)
     if here is not None:
-        return here
-    name = name or check_name(asked.target.rpartition("/")[2], "an adapter")
+        return _as_result(registry, *here, where)
+    name = options.name or known_name(registry, where, asked.target)
     commit = Commit(client, where, asked.target, str(found.sha))
     _refuse_other(registry, name, commit)
-    with hub_errors(where, asked.target):
+    with _landing(registry, commit) as folder, hub_errors(where, asked.target):
         there = list_files(client, commit.repo, commit.revision)
-        files = _wanted(there, commit, convert_pickle)
-        folder = _landing(registry, commit)
+        files = _wanted(there, commit, options.convert_pickle)
         fetch_descriptions(commit, files, folder, on_bytes)
-        base = find_pulled_base(registry, commit, folder, allow_base_drift)
-        fit = _fit(registry, catalog, commit, files, folder, base)
-        sizes = {each: file.size for each, file in files.items()}
-        outcome = PullResult(
-            name=name,
-            version=None,
-            repo=commit.repo,
-            revision=commit.revision,
-            endpoint=where.endpoint,
-            new=True,
-            base=base.name,
-            bytes=sum(sizes.values()),
-            files=sizes,
-            unchecked=fit.unchecked if fit else (_UNTOLD,),
-        )
-        if dry_run:
-            _clear(folder)
-            return outcome
-        _fetch_all(commit, files, folder, on_bytes)
-        converted = _convert(folder) if PICKLE in files else {}
-        if fit is None and (fit := _fit(registry, catalog, commit, files, folder, base)):
-            outcome = dataclasses.replace(outcome, unchecked=fit.unchecked)
+        same = version_of_files(registry, name, where, commit.repo, there, folder)
+        if same is not None:
+            same = dataclasses.replace(same, hub={**same.hub, "revision": commit.revision})
+            if asked.selector is None and not options.dry_run:
+                record_hub(registry, name, same.number, same.hub)
+            return _as_result(registry, name, same, where)
+        return _take(registry, catalog, name, commit, files, folder, options, say, on_bytes)
+
+
+def _take(
+    registry: Registry,
+    catalog: Catalog,
+    name: str,
+    commit: Commit,
+    files: Mapping[str, RemoteFile],
+    folder: Path,
+    options: PullOptions,
+    say: Say,
+    on_bytes: OnBytes,
+) -> PullResult:
+    """The commit whose descriptions are in ``folder``: its base found, its weights fetched."""
+    if options.base is not None:
+        base = registry.base(options.base)
+    else:
+        base = find_pulled_base(registry, commit, folder, options.allow_base_drift)
+    fit = _fit(registry, catalog, commit, files, folder, base)
+    sizes = {each: file.size for each, file in files.items()}
+    outcome = PullResult(
+        name=name,
+        version=None,
+        repo=commit.repo,
+        revision=commit.revision,
+        endpoint=commit.remote.endpoint,
+        new=True,
+        base=base.name,
+        bytes=sum(sizes.values()),
+        files=sizes,
+        unchecked=fit.unchecked if fit else (_UNTOLD,),
+    )
+    if options.dry_run:
+        return outcome
+    _fetch_all(commit, files, folder, on_bytes)
+    converted = convert_pickle(folder / PICKLE, folder / WEIGHTS) if PICKLE in files else {}
+    if fit is None and (fit := _fit(registry, catalog, commit, files, folder, base)):
+        outcome = dataclasses.replace(outcome, unchecked=fit.unchecked)
     return _register(registry, catalog, outcome, base, folder, converted, say)
 
 
@@ -153,31 +190,12 @@ def parse_repository(text: str) -> Reference:
     return parse_reference(text if text.startswith("hf:") else f"hf:{text}")
 
 
-def _find_version(
-    registry: Registry, remote: Remote, repo: str, revision: str | None, name: str | None
-) -> PullResult | None:
-    """The version that is this commit, if it is here and whole, of ``name`` or of any adapter."""
-    if not revision or not is_commit(revision):
-        return None
-    entry = hub_entry(remote, repo, revision)
-    for adapter in registry.adapters():
-        if name not in (None, adapter.name):
-            continue
-        for number, version in adapter.versions.items():
-            folder = registry.version_folder(adapter.name, number)
-            if dict(version.hub) == entry and not damage(folder, version):
-                return _as_result(registry, adapter.name, version, entry, remote)
-    return None
-
-
-def _as_result(
-    registry: Registry, name: str, version: Version, entry: Mapping[str, str], remote: Remote
-) -> PullResult:
+def _as_result(registry: Registry, name: str, version: Version, remote: Remote) -> PullResult:
     return PullResult(
         name=name,
         version=version.number,
-        repo=entry["repo"],
-        revision=entry["revision"],
+        repo=version.hub["repo"],
+        revision=version.hub["revision"],
         endpoint=remote.endpoint,
         new=False,
         base=registry.adapter(name).recipe.base,
@@ -192,7 +210,7 @@ def _refuse_other(registry: Registry, name: str, commit: Commit) -> None:
     if not registry.has_adapter(name):
         return
     versions = registry.adapter(name).versions.values()
-    if versions and all(each.hub.get("repo") != commit.repo for each in versions):
+    if all(each.hub.get("repo") != commit.repo for each in versions):
         raise ConflictError(
             f"there is already an adapter {name!r}, which {commit.repo} is not; nothing was changed.",
             hint=f"adapter-hub pull {commit.repo} --as NAME",
@@ -236,7 +254,7 @@ def _fit(
     """None where the weights have no header that tells it: pickled ones, or one damaged on the way.
 
     Such a header has no digest of its own, and what is wrong with it shows in the file's. Raises
-    IncompatibleError when it does not fit its base, and then nothing of it is kept.
+    IncompatibleError when it does not fit its base.
     """
     if PICKLE in files and not (folder / WEIGHTS).is_file():
         return None
@@ -244,39 +262,34 @@ def _fit(
         return fit_of_commit(commit, files, folder, base, registry.folder, catalog)
     except BaseModelError:
         return None
-    except IncompatibleError:
-        _clear(folder)
-        raise
 
 
-def _convert(folder: Path) -> dict[str, str]:
-    """Raises UsageError for a pickle of anything but tensors, and then nothing of it is kept."""
-    try:
-        return convert_pickle(folder / PICKLE, folder / WEIGHTS)
-    except UsageError:
-        _clear(folder)
-        raise
+@contextlib.contextmanager
+def _landing(registry: Registry, commit: Commit) -> Iterator[Path]:
+    """Where the files of a commit gather, also over several calls where a Hub or a disk failed.
 
-
-def _clear(folder: Path) -> None:
-    """Remove a landing folder, and those above it that are empty now."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for parent in (folder.parent, folder.parent.parent):
-        try:
-            os.rmdir(parent)
-        except OSError:
-            break
-
-
-def _landing(registry: Registry, commit: Commit) -> Path:
-    """Where the files of a commit gather, also over several calls. Raises RegistryError."""
+    Of what is taken or refused nothing stays. Raises RegistryError.
+    """
     place = re.sub(r"[^\w.-]", "_", f"{commit.remote.endpoint} {commit.repo}")
     folder = registry.folder / "adapters" / ".pulls" / place / commit.revision
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RegistryError(f"{folder} cannot be written: {error.strerror or error}.") from error
-    return folder
+    try:
+        with named_by(commit.repo, folder):
+            yield folder
+    except (HubError, RegistryError, KeyboardInterrupt):
+        raise  # to go on where it stopped
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        for empty in (folder, folder.parent, folder.parent.parent):
+            with contextlib.suppress(OSError):
+                os.rmdir(empty)
 
 
 def _fetch_all(
@@ -325,7 +338,6 @@ def _register(
         where = f" of {base.remote.name}" if base.remote else ""
         at = f" at {base.revision}" if base.revision else ""
         say(f"added base {base.name}: {base.source}{where}{at}")
-    _clear(folder)
     return PullResult(
         **{
             **asdict(outcome),
@@ -347,10 +359,17 @@ def _recipe(record: Mapping[str, Any], base: Base) -> Recipe | None:
             base=base.name,
             method=str(told.get("method", "lora")),
             options=json.loads(json.dumps(recorded(told, "options"))),
-            data=told.get("data"),
-            eval_data=told.get("eval_data"),
+            data=_own_data(told.get("data")),
+            eval_data=_own_data(told.get("eval_data")),
             column_map=recorded(told, "column_map"),
             training=read_training(given, ("adapter_hub.json", "recipe")),
         )
     except (AdapterHubError, SchemaError, TypeError):
         return None
+
+
+def _own_data(data: Any) -> str | None:
+    """Data that a record names: a path in it is of another machine, and cannot reach into this one."""
+    if not isinstance(data, str) or data.startswith("hf:"):
+        return data if isinstance(data, str) else None
+    return re.split(r"[\\/]", data)[-1] or None

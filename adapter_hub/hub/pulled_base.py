@@ -7,7 +7,7 @@ import dataclasses
 import re
 from pathlib import Path
 
-from adapter_hub.errors import IncompatibleError, UsageError
+from adapter_hub.errors import IncompatibleError, UnknownNameError, UsageError
 from adapter_hub.hub.download import Commit
 from adapter_hub.hub.remotes import hub_errors, open_client
 from adapter_hub.loading.folders import CONFIG, read_record
@@ -39,7 +39,7 @@ def find_pulled_base(registry: Registry, commit: Commit, folder: Path, allow_dri
     if base.source.kind == "path":
         raise UsageError(
             f"{commit.repo} sits on {base.source}, a folder of somebody's machine.",
-            hint="add that base under the same name: adapter-hub base add NAME path:DIR",
+            hint=f"say which base of yours that is: adapter-hub pull {commit.repo} --base BASE",
         )
     return _new_base(registry, commit, base)
 
@@ -70,6 +70,10 @@ def _placed(commit: Commit, base: Base) -> Base:
     if revision and is_commit(revision):
         return base
     hub = default_remote()
-    with hub_errors(hub, f"base {repo}"):
-        sha = str(open_client(hub).model_info(repo, revision=revision).sha)
+    try:
+        with hub_errors(hub, f"base {repo}"):
+            sha = str(open_client(hub).model_info(repo, revision=revision).sha)
+    except UnknownNameError as error:
+        error.hint = f"if it is a base of yours: adapter-hub pull {commit.repo} --base BASE"
+        raise
     return base.at(sha)

@@ -18,10 +18,10 @@ from adapter_hub.hub.files import (
     compare,
     outgoing,
 )
-from adapter_hub.hub.remotes import find_remote, hub_errors, open_client
+from adapter_hub.hub.remotes import command_at, find_remote, hub_errors, named_remote, open_client
 from adapter_hub.hub.repository import Repository, full_name, hub_entry, list_files, look, read_card
 from adapter_hub.hub.standing import known_commits, unknown_files
-from adapter_hub.loading.folders import read_record
+from adapter_hub.loading.folders import read_record, recorded
 from adapter_hub.loading.remotes import HUGGING_FACE
 from adapter_hub.model import (
     Adapter,
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
 
 Say = Callable[[str], None]
+BASE = "base"
+"""In a version's ``hub`` table: what ``--base-repo`` said, with the commit that it had then."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,25 +105,29 @@ def push(
             hint="bring the files back, or train it again",
         )
     where, repo = find_target(registry, adapter, repo, remote)
-    if options.base_repo is None:
+    base_repo = options.base_repo or _base_named_before(registry, adapter, folder)
+    if base_repo is None:
         base_to_name(registry, folder, None)  # before the network is asked
     client = open_client(where)
     with hub_errors(where, repo):
         target = look(client, where, full_name(where, repo))
-    base = base_to_name(registry, folder, _named_base(client, where, options.base_repo))
+    base = base_to_name(registry, folder, _named_base(client, where, base_repo))
     files = outgoing(folder, base)
     _add_card(files, target, adapter, version, base, folder, options)
     changes = compare(files, target.files)
     dirty = any(each.state != "same" for each in changes)
     if dirty:
-        _refuse_foreign(target, adapter)
+        _refuse_foreign(target, adapter, version)
     tags = [f"v{version.number}", *([options.tag] if options.tag else [])]
     pull_request, revision = None, target.head
     if dirty and not options.dry_run:
         revision, pull_request = _commit(target, files, changes, adapter, version, options)
     if not options.dry_run and not options.create_pr and revision:
         tags = _tag(target, revision, tags, say)
-        record_hub(registry, adapter.name, version.number, hub_entry(where, target.repo, revision))
+        entry = hub_entry(where, target.repo, revision)
+        if base_repo is not None:
+            entry[BASE] = f"{base.source.location}@{base.revision}"
+        record_hub(registry, adapter.name, version.number, entry)
     return PushResult(
         name=adapter.name,
         version=version.number,
@@ -156,7 +162,21 @@ def find_target(
         )
     if remote is not None:
         return find_remote(registry, remote), placed[-1]["repo"]
-    return Remote(placed[-1].get("endpoint", HUGGING_FACE)), placed[-1]["repo"]
+    return named_remote(registry, placed[-1].get("endpoint", HUGGING_FACE)), placed[-1]["repo"]
+
+
+def _base_named_before(registry: Registry, adapter: Adapter, folder: Path) -> str | None:
+    """What the newest push of a version on the very same base was told of where that is."""
+
+    def identity(folder: Path) -> dict[str, Any]:
+        return recorded(recorded(read_record(folder), "base"), "identity")
+
+    mine = identity(folder)
+    for number, version in sorted(adapter.versions.items(), reverse=True):
+        named = version.hub.get(BASE)
+        if named and mine and identity(registry.version_folder(adapter.name, number)) == mine:
+            return named
+    return None
 
 
 def _named_base(client: HfApi, remote: Remote, base_repo: str | None) -> Base | None:
@@ -168,7 +188,7 @@ def _named_base(client: HfApi, remote: Remote, base_repo: str | None) -> Base | 
     if not is_commit(revision):
         with hub_errors(remote, f"base {repo}"):
             revision = str(client.model_info(repo, revision=revision or None).sha)
-    return Base(repo, source, revision)
+    return Base(repo, source, revision, None if remote.endpoint == HUGGING_FACE else remote)
 
 
 def _add_card(
@@ -201,14 +221,17 @@ def _add_card(
         ) from error
 
 
-def _refuse_foreign(target: Repository, adapter: Adapter) -> None:
+def _refuse_foreign(target: Repository, adapter: Adapter, version: Version) -> None:
     """Raises ConflictError when the newest commit has files that no version here was pushed as."""
     known = known_commits(adapter, target.remote.endpoint, target.repo)
     if unknown_files(target, known):
+        pull = command_at(target.remote, f"pull {target.repo} --as {adapter.name}")
+        # By number: what is pulled is the newest version from then on.
+        push = command_at(target.remote, f"push {adapter.name}@{version.number} {target.repo}")
         raise ConflictError(
             f"{target.repo} has commits that are not here, the newest {str(target.head)[:12]}; "
             "nothing was overwritten.",
-            hint=f"adapter-hub pull {target.repo}, then push again",
+            hint=f"pull, then push again: {pull} && {push}",
         )
 
 

@@ -48,6 +48,24 @@ def open_client(remote: Remote) -> HfApi:
     )
 
 
+def named_remote(registry: Registry, endpoint: str) -> Remote:
+    """The Hub at this address, with its name if the registry has one for it. Raises RegistryError."""
+    known = (registry.remote(name) for name in registry.remote_names())
+    return next((each for each in known if each.endpoint == endpoint), Remote(endpoint))
+
+
+def command_at(remote: Remote, words: str) -> str:
+    """``adapter-hub WORDS`` as it is typed so that it asks this Hub."""
+    if remote.name:
+        return f"adapter-hub {words} --remote {remote.name}"
+    elsewhere = remote.endpoint != default_remote().endpoint
+    return (
+        f"HF_ENDPOINT={remote.endpoint} adapter-hub {words}"
+        if elsewhere
+        else f"adapter-hub {words}"
+    )
+
+
 @contextlib.contextmanager
 def hub_errors(remote: Remote, what: str) -> Iterator[None]:
     """Turn the client's errors into ours; ``what`` is the thing asked for, as in "OWNER/REPO".
@@ -76,7 +94,7 @@ def _translated(remote: Remote, what: str, error: Exception) -> AdapterHubError 
     )
 
     where = f"{what} on {remote.endpoint}"
-    log_in = "adapter-hub login" + (f" --remote {remote.name}" if remote.name else "")
+    log_in = command_at(remote, "login")
     if isinstance(error, GatedRepoError):
         return HubError(f"{where} is open only to those who asked for access.", hint=log_in)
     if isinstance(error, RepositoryNotFoundError):
@@ -90,6 +108,8 @@ def _translated(remote: Remote, what: str, error: Exception) -> AdapterHubError 
             f"{where} cannot be asked: HF_HUB_OFFLINE is set.", hint="unset HF_HUB_OFFLINE"
         )
     if isinstance(error, HfHubHTTPError):
+        if error.response.status_code == 401 and find_token(remote) is None:
+            return HubError(f"{where} needs a token, and there is none for it here.", hint=log_in)
         return _of_status(where, error.response.status_code, _said(error), log_in)
     if isinstance(error, HFValidationError):
         return UsageError(f"{what} is not the name of a repository: {_said(error)}")

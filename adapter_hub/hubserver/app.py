@@ -98,6 +98,10 @@ ROUTES = [
         for start in ("/{kind:kind}", "")
         for end in ("", "/tree/{rev}", "/commit/{rev}")
     ),
+    *(
+        _route("GET", start + "/{owner}/{name}/discussions/{num}", pages.discussion)
+        for start in ("/{kind:kind}", "")
+    ),
 ]
 
 

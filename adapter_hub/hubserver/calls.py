@@ -72,7 +72,8 @@ class Call:
     def require_user(self) -> User:
         """Raises NotLoggedIn."""
         if self.user is None:
-            raise NotLoggedIn("Invalid user token.")
+            sent = "authorization" in self.request.headers
+            raise NotLoggedIn("Invalid user token." if sent else "This needs a token.")
         return self.user
 
     # Parts of the address ----------------------------------------------------------------

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from starlette.responses import HTMLResponse, Response
 
-from adapter_hub.hubserver import cards
+from adapter_hub.hubserver import cards, pulls
 from adapter_hub.hubserver.calls import Call
 from adapter_hub.hubserver.records import Commit, RepoType, State
 from adapter_hub.hubserver.refusals import NotFound
@@ -77,6 +77,41 @@ def repository(call: Call) -> Response:
     # The card's own links and images are relative to the files.
     base = f'<base href="{_address(state)}/resolve/{commit.id}/">'
     return _page(state.id, "".join(body), base)
+
+
+def discussion(call: Call) -> Response:
+    """A discussion or pull request of a public repository, to be read. Raises NotFound."""
+    _, state = call.readable()
+    if state.private:
+        raise NotFound("Private repositories have no page.")
+    found = pulls.find(state, call.part("num"))
+    title = f"{found.title} #{found.num}"
+    kind = "discussion"
+    if found.base is not None:
+        files = f"{_address(state)}/tree/{quote(pulls.ref_of(found.num), safe='')}"
+        kind = f'pull request · <a href="{files}">its files</a>'
+    body = [
+        f'<header><p><a href="{_address(state)}">{escape(state.id)}</a></p>',
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="soft">{escape(found.status)} {kind} by {escape(found.author)}, '
+        f"{escape(found.created[:10])}</p></header>",
+        *map(_event, found.events),
+    ]
+    return _page(title, "".join(body))
+
+
+def _event(event: dict[str, Any]) -> str:
+    data = event["data"]
+    who = f"{escape(str(event['author']))}, {escape(str(event['createdAt'])[:10])}"
+    if event["type"] == "comment":
+        text = "" if data.get("hidden") else _markdown(str(data.get("text", "")))
+        return f'<p class="soft">{who}</p><article>{text}</article>' if text else ""
+    words = {
+        "commit": data.get("subject"),
+        "status-change": data.get("status"),
+        "title-change": data.get("to"),
+    }.get(event["type"])
+    return f'<p class="soft">{who}: {escape(event["type"])} {escape(str(words or ""))}</p>'
 
 
 def _address(state: State) -> str:

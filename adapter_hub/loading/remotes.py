@@ -22,7 +22,7 @@ def default_remote() -> Remote:
 
 
 def find_token(remote: Remote) -> str | None:
-    """The token for this Hub: what ``login`` stored for it, or the environment gives for it.
+    """The token for this Hub: what the environment gives for it, or ``login`` stored for it.
 
     ``HF_TOKEN`` goes to the endpoint of the environment alone, and the active token of
     huggingface_hub, whose endpoint nobody wrote down, to the public Hub alone.
@@ -30,16 +30,15 @@ def find_token(remote: Remote) -> str | None:
     from huggingface_hub import get_token
     from huggingface_hub.utils import get_stored_tokens
 
+    of_environment = remote.endpoint == default_remote().endpoint
+    given = os.environ.get("HF_TOKEN", "").strip()
+    if given and of_environment:
+        return given
     stored: str | None = get_stored_tokens().get(token_name(remote))
-    if stored:
+    if stored or remote.endpoint != HUGGING_FACE or not of_environment:
         return stored
-    if remote.endpoint == HUGGING_FACE:
-        # get_token() may tell HF_TOKEN, which belongs to another Hub where HF_ENDPOINT names one.
-        active: str | None = get_token() if default_remote().endpoint == HUGGING_FACE else None
-        return active
-    if remote.endpoint == default_remote().endpoint:
-        return os.environ.get("HF_TOKEN") or None
-    return None
+    active: str | None = get_token()
+    return active
 
 
 def token_name(remote: Remote) -> str:

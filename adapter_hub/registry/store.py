@@ -107,6 +107,9 @@ class Registry:
             lambda told: schema.read_base(name, told["bases"][name], told.get("remotes", {}))
         )
 
+    def remote_names(self) -> list[str]:
+        return sorted(self._meaning.get("remotes", {}), key=str.casefold)
+
     def remote(self, name: str) -> Remote:
         """A Hub that the registry names. Raises UnknownNameError, RegistryError."""
         from adapter_hub.registry import schema

@@ -79,6 +79,19 @@ def test_paths_of_this_machine_do_not_travel(folder: Path, value: str) -> None:
         outgoing(folder, GPT2)
 
 
+def test_where_a_tokenizer_was_found_does_not_travel(folder: Path) -> None:
+    told = {"name_or_path": "/home/alice/llama", "pad_token": "/", "tokenizer_class": "X"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(told))
+    sent = outgoing(folder, GPT2)["tokenizer_config.json"]
+    assert isinstance(sent, bytes)
+    assert json.loads(sent) == {"pad_token": "/", "tokenizer_class": "X"}
+    workshop.edit_json(folder / "tokenizer_config.json", init={"at": "/home/alice/llama"})
+    with pytest.raises(UsageError, match=r"init\.at is '/home/alice/llama'"):
+        outgoing(folder, GPT2)
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "X"}')
+    assert outgoing(folder, GPT2)["tokenizer_config.json"] == folder / "tokenizer_config.json"
+
+
 def test_tokens_do_not_travel(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_abcdef")
     workshop.edit_json(folder / "adapter_hub.json", note="see hf_abcdef")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from typing import Any
 
 import tomli
@@ -69,6 +71,99 @@ def test_a_new_commit_is_the_next_version(ann: User, ben: User, base_repo: str) 
     ann.json("push", "sums", "--base-repo", base_repo)
     assert ben.json("pull", "local/grows")["version"] == 2
     assert ben.json("pull", "local/grows@v1")["version"] == 1
+
+
+def test_a_repository_is_the_adapter_that_it_became(ann: User, ben: User, base_repo: str) -> None:
+    ann.json("push", "sums", "local/known", "--base-repo", base_repo)
+    ben.json("pull", "local/known", "--as", "adding")
+    workshop.run_training(ann.folder, "sums", seed=5)
+    ann.json("push", "sums")
+    told = ben.json("pull", "local/known")
+    assert (told["name"], told["version"], told["new"]) == ("adding", 2, True)
+    ben.json("pull", "local/known", "--as", "again")
+    workshop.run_training(ann.folder, "sums", seed=6)
+    ann.json("push", "sums")
+    refused = ben("pull", "local/known")
+    assert refused.returncode == 2
+    assert "local/known is several adapters here: adding, again." in refused.stderr
+    assert ben.json("pull", "local/known", "--as", "again")["version"] == 2
+
+
+def test_a_commit_that_edits_the_card_is_the_same_version(
+    ann: User, ben: User, api: HfApi, base_repo: str
+) -> None:
+    first = ann.json("push", "sums", "local/worded", "--base-repo", base_repo)
+    ben.json("pull", "local/worded")
+    for user in ("ann", "ben"):
+        api.upload_file(
+            path_or_fileobj=f"# Of {user}\n".encode(),
+            path_in_repo="README.md",
+            repo_id="local/worded",
+        )
+    head = api.model_info("local/worded").sha
+    told = ben.json("pull", "local/worded")
+    assert (told["version"], told["new"], told["revision"]) == (1, False, head)
+    # Also to the one who pushed it, whose files name the base in another way.
+    back = ann.json("pull", "local/worded", "--as", "sums")
+    assert (back["version"], back["new"], back["revision"]) == (1, False, head)
+    older = ann.json("pull", f"local/worded@{first['revision']}", "--as", "sums")
+    assert (older["version"], older["new"]) == (1, False)
+    assert not (ben.folder / "adapters/.pulls").exists()
+    config = json.loads((ann.folder / "adapters/sums/1/adapter_config.json").read_text())
+    changed = json.dumps({**config, "lora_alpha": 99}).encode()
+    api.upload_file(
+        path_or_fileobj=changed, path_in_repo="adapter_config.json", repo_id="local/worded"
+    )
+    assert ben.json("pull", "local/worded", "--dry-run")["new"] is True
+
+
+def test_a_base_that_only_i_know(ann: User, ben: User, api: HfApi, bases: Any) -> None:
+    """A repository of plain PEFT often names a folder of somebody's machine."""
+    api.create_repo("local/unplaced")
+    api.upload_folder(
+        repo_id="local/unplaced",
+        folder_path=ann.folder / "adapters/sums/1",
+        ignore_patterns=["adapter_hub.json"],
+    )
+    shutil.copytree(bases["llama"], ben.folder / "llama")
+    assert ben("base", "add", "mine", "path:llama").returncode == 0
+    refused = ben("pull", "local/unplaced")
+    assert refused.returncode == 2
+    assert "if it is a base of yours: adapter-hub pull local/unplaced --base BASE" in refused.stderr
+    assert not (ben.folder / "adapters/.pulls").exists()
+    assert ben("pull", "local/unplaced", "--base", "mime").returncode == 2
+    told = ben.json("pull", "local/unplaced", "--base", "mine")
+    assert (told["base"], told["version"]) == ("mine", 1)
+
+
+def test_what_is_wrong_with_a_file_is_told_of_the_repository(
+    ben: User, api: HfApi, base_repo: str
+) -> None:
+    api.create_repo("local/garbled")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        api.upload_file(path_or_fileobj=b"{", path_in_repo=name, repo_id="local/garbled")
+    for command in (("pull", "local/garbled"), ("check", "hf:local/garbled")):
+        refused = ben(*command)
+        assert refused.returncode == 1
+        assert "local/garbled/adapter_config.json is not JSON" in refused.stderr
+    assert not (ben.folder / "adapters/.pulls").exists()
+
+
+def test_a_recipe_cannot_name_files_of_this_machine(
+    ann: User, ben: User, api: HfApi, base_repo: str
+) -> None:
+    ann.json("push", "sums", "local/reaching", "--base-repo", base_repo)
+    record = json.loads((ann.folder / "adapters/sums/1/adapter_hub.json").read_text())
+    record["recipe"] |= {"data": "/etc/passwd", "eval_data": "..\\..\\secret"}
+    record["base"] = {}
+    api.upload_file(
+        path_or_fileobj=json.dumps(record).encode(),
+        path_in_repo="adapter_hub.json",
+        repo_id="local/reaching",
+    )
+    ben.json("pull", "local/reaching")
+    recipe = tomli.loads((ben.folder / "registry.toml").read_text())["adapters"]["reaching"]
+    assert (recipe["data"], recipe["eval_data"]) == ("passwd", "secret")
 
 
 def test_pull_then_push_again(ann: User, ben: User, api: HfApi, base_repo: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import tomli
 import workshop
+from hubbox import HubBox
 from huggingface_hub import CommitOperationAdd, HfApi
 
 from tests.hub.conftest import User
@@ -94,9 +95,40 @@ def test_a_commit_of_somebody_else_is_not_overwritten(
     workshop.run_training(ann.folder, "sums", seed=6)
     refused = ann("push", "sums", "--base-repo", base_repo)
     assert refused.returncode == 4
-    assert "adapter-hub pull local/shared, then push again" in refused.stderr
+    pull, push = "pull local/shared --as sums", "push sums@2 local/shared"
+    assert f"pull, then push again: adapter-hub {pull} && adapter-hub {push}\n" in refused.stderr
     assert commits(api, "local/shared")[0] not in (hub_entry(ann)["revision"], "")
     assert not hub_entry(ann, number="2")
+
+
+def test_what_a_refused_push_advises_works(
+    ann: User, ben: User, api: HfApi, base_repo: str
+) -> None:
+    """The newest version is then the pulled one, so the advice names one's own by its number."""
+    ann.json("push", "sums", "local/advised", "--base-repo", base_repo)
+    ben.json("pull", "local/advised", "--as", "theirs")
+    workshop.run_training(ann.folder, "sums", seed=6)
+    ann.json("push", "sums")
+    refused = ben("push", "theirs", "local/advised")
+    assert refused.returncode == 4
+    advice = refused.stderr.splitlines()[-1].partition(": ")[2]
+    for command in advice.split(" && "):
+        done = ben(*command.split()[1:])
+        assert done.returncode == 0, done.stderr
+    assert hub_entry(ben, "theirs", "1")["revision"] == api.model_info("local/advised").sha
+
+
+def test_where_the_base_lies_is_said_once(ann: User, api: HfApi, base_repo: str) -> None:
+    ann.json("push", "sums", "local/told-once", "--base-repo", base_repo)
+    workshop.run_training(ann.folder, "sums", seed=5)
+    told = ann.json("push", "sums")
+    assert (told["version"], told["committed"]) == (2, True)
+    assert hub_entry(ann, number="2")["base"] == f"{base_repo}@{api.model_info(base_repo).sha}"
+    # Said of that base, and of no other.
+    workshop.run_training(ann.folder, "sums", base="gpt2", method="lora")
+    refused = ann("push", "sums")
+    assert refused.returncode == 2
+    assert "base 'gpt2' exists on this machine only" in refused.stderr
 
 
 def test_an_edited_card_is_no_conflict(
@@ -123,9 +155,17 @@ def test_a_pull_request_leaves_the_branch(ann: User, api: HfApi, base_repo: str)
     assert not hub_entry(ann, number="2")
 
 
+def test_tags_are_told_also_where_nothing_was_sent(ann: User, api: HfApi, base_repo: str) -> None:
+    ann.json("push", "sums", "local/tagged", "--base-repo", base_repo)
+    done = ann("push", "sums", "--tag", "best")
+    assert "nothing was sent\ntags: v1, best\n" in done.stdout
+    assert {each.name for each in api.list_repo_refs("local/tagged").tags} == {"v1", "best"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
+        (["sums", "local/x", "--tag", "a", "--create-pr"], 2, "--tag goes with a commit on the br"),
         (["sums"], 2, "has not been pushed yet, so say where to"),
         (["summs", "local/x"], 2, "did you mean 'sums'?"),
         (["sums", "local/x"], 2, "exists on this machine only"),
@@ -165,6 +205,30 @@ def test_a_dead_hub_is_said(ann: User, base_repo: str) -> None:
     )
     assert done.returncode == 1
     assert "cannot be reached" in done.stderr
+
+
+def test_the_environment_s_token_is_the_one_that_counts(ann: User, box: HubBox) -> None:
+    """Who sets HF_TOKEN wants to be somebody else than whoever logged in here."""
+    assert ann("login", typed=box.token + "\n").returncode == 0
+    assert ann.json("whoami")["name"] == "local"
+    refused = ann("whoami", HF_TOKEN="hf_of_somebody_else")
+    assert refused.returncode == 1
+    assert "Invalid user token" in refused.stderr
+    assert ann("whoami", HF_TOKEN="").returncode == 0
+    # Without HF_ENDPOINT that token is the public Hub's, and what was stored goes to this one.
+    nobody = ann("whoami", HF_ENDPOINT="http://127.0.0.1:9", HF_TOKEN="")
+    assert "there is no token for http://127.0.0.1:9" in nobody.stderr
+
+
+def test_who_has_no_token_for_a_remembered_hub_is_told_how(
+    ann: User, box: HubBox, base_repo: str
+) -> None:
+    ann.json("push", "sums", "local/remembered", "--base-repo", base_repo)
+    workshop.run_training(ann.folder, "sums", seed=5)
+    refused = ann("push", "sums", HF_ENDPOINT="http://127.0.0.1:9")
+    assert refused.returncode == 1
+    assert "needs a token, and there is none for it here" in refused.stderr
+    assert f"HF_ENDPOINT={box.endpoint} adapter-hub login" in refused.stderr
 
 
 def test_a_token_goes_to_its_own_hub_only(ann: User, base_repo: str) -> None:

@@ -6,13 +6,14 @@ import base64
 import re
 import shutil
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 import matplotlib.image
 import pytest
 from hubbox import HubBox
-from huggingface_hub import HfApi
+from huggingface_hub import CommitOperationAdd, HfApi
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -100,6 +101,32 @@ def test_a_card_is_rendered_and_nothing_in_it_runs(box: HubBox, ann: HfApi, card
         assert evil not in text
     assert '/a%20%23%26.bin">a #&amp;.bin</a></td><td class="size">12,345</td>' in text
     assert page(box, f"/{carded}/tree/v1")[0] == text
+
+
+def test_a_pull_request_is_shown_where_its_address_says(box: HubBox, ann: HfApi) -> None:
+    ann.create_repo("ann/asked", exist_ok=True)
+    made = ann.create_commit(
+        "ann/asked",
+        [CommitOperationAdd("notes.txt", b"new")],
+        commit_message="Notes <b>of mine</b>",
+        create_pr=True,
+    )
+    assert made.pr_url
+    at = made.pr_url.removeprefix(box.endpoint)
+    text, _ = page(box, at)
+    assert "Notes &lt;b&gt;of mine&lt;/b&gt; #1" in text
+    assert "open pull request" in text
+    assert 'href="/ann/asked/tree/refs%2Fpr%2F1"' in text
+    assert "notes.txt" in page(box, "/ann/asked/tree/refs%2Fpr%2F1")[0]
+    assert "notes.txt" in page(box, f"/ann/asked/commit/{made.oid}")[0]
+    ann.comment_discussion("ann/asked", 1, "**Good** <script>x</script>")
+    text, _ = page(box, at)
+    assert "<strong>Good</strong>" in text
+    assert "<script>" not in text
+    ann.update_repo_settings("ann/asked", private=True)
+    for path in (at, "/ann/asked/discussions/2"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            page(box, path)
 
 
 def test_a_repository_without_a_card(box: HubBox, ann: HfApi) -> None:
