@@ -66,8 +66,10 @@ def read_row(value: Any, column_map: Mapping[str, str] | None = None) -> Trainin
         )
     if _has(row, "text"):
         return Text(_filled(row["text"], "text"), closed=True)
+    rename = f"; to rename: --column-map {next(iter(row))}=prompt" if row else ""
     raise RowError(
-        f"has the columns {', '.join(map(str, row)) or '(none)'}, and none of the shapes {SHAPES}"
+        f"has the columns {', '.join(map(str, row)) or '(none)'}, "
+        f"and none of the shapes {SHAPES}{rename}"
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapter_hub.errors import DataError
+from adapter_hub.errors import DataError, UsageError
 from adapter_hub.plugins import Catalog
 from adapter_hub.registry.store import Registry
 from adapter_hub.training.plan import Plan
@@ -159,4 +159,10 @@ def _schedule(plan: Plan, examples: Examples) -> tuple[Any, int]:
         raise DataError(f"{plan.data} has no token to learn.")
     per_step = settings.grad_accum * process_count()
     schedule = Schedule(examples.lengths, settings.batch_size, per_step, settings.seed)
-    return schedule, settings.steps or schedule.steps_for(settings.epochs)
+    steps = settings.steps or schedule.steps_for(settings.epochs)
+    if settings.warmup >= max(1, steps) > 1:
+        raise UsageError(
+            f"a warm-up of {settings.warmup:g} steps leaves none of the {steps} steps of the run.",
+            hint="a shorter one: --warmup 0.05, a share of the steps",
+        )
+    return schedule, steps

@@ -35,15 +35,20 @@ def adapter_status(registry: Registry, adapter: Adapter) -> dict[str, Any]:
 
 def _state(registry: Registry, adapter: Adapter) -> tuple[str, str]:
     newest, recipe = adapter.newest, adapter.recipe
+    lost = "" if recipe.base in registry.base_names() else _without_base(recipe.base)
     if newest is None:
-        return "never trained", ""
+        return "never trained", lost
     damaged = damage(registry.version_folder(adapter.name, newest.number), newest)
     if damaged:
         return "modified", f"version {newest.number}: {'; '.join(damaged)}"
     if newest.recipe is None:
         return "current", "imported; it has no recipe"
-    if recipe.base not in registry.base_names():
-        return "stale", f"base {recipe.base!r} is not in the registry"
+    if lost or recipe.base is None:
+        return "stale", lost
     if recipe_digest(recipe, registry.base(recipe.base)) != newest.recipe:
         return "stale", f"the recipe or its base changed after version {newest.number}"
     return "current", ""
+
+
+def _without_base(name: str | None) -> str:
+    return f"base {name!r} is not in the registry" if name else "its recipe names no base"

@@ -93,6 +93,7 @@ def test_a_message_keeps_what_a_template_may_use() -> None:
         (" \n", "has an empty column 'text'"),
         ({}, r"has the columns \(none\), and none of the shapes text; prompt and completion"),
         ({"question": "?"}, "has the columns question, and none of the shapes"),
+        ({"question": "?"}, "to rename: --column-map question=prompt"),
         ({"text": 3}, "has a column 'text' that is int, not text"),
         ({"text": "  "}, "has an empty column 'text'"),
         ({"prompt": "?", "completion": ""}, "has an empty completion"),

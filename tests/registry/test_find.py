@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapter_hub.errors import UsageError
+from adapter_hub.errors import UnknownNameError, UsageError
 from adapter_hub.registry.find import find_adapters
 from adapter_hub.registry.store import Registry
 
@@ -67,17 +67,35 @@ def registry(tmp_path: Path) -> Registry:
         ({"conditions": ["eval_loss!=1"]}, "b"),
         ({"conditions": ["eval_loss>1", "eval_loss<1.95"]}, "b"),
         ({"conditions": ["eval_loss>=1e0"]}, "b C"),
-        ({"conditions": ["steps>0"]}, ""),
         ({"sort": "eval_loss"}, "C b a"),
         ({"sort": "created"}, "b C a"),
         ({"sort": "version"}, "C b a"),
         ({"sort": "base"}, "b C a"),
         ({"sort": "method"}, "b a C"),
-        ({"sort": "no_such_metric"}, "a b C"),
     ],
 )
 def test_found(registry: Registry, how: dict[str, Any], names: str) -> None:
     assert [each["name"] for each in find_adapters(registry, **how)] == names.split()
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ({"sort": "eval_los"}, r"the column 'eval_los' \(did you mean 'eval_loss'\?\)"),
+        ({"sort": "versoin"}, r"the column 'versoin' \(did you mean 'version'\?\)"),
+        ({"conditions": ["eval_loss>0", "steps>0"]}, "no adapter has the metric 'steps'"),
+        ({"conditions": ["version>0"]}, "no adapter has the metric 'version'"),
+    ],
+)
+def test_a_metric_that_nothing_has(registry: Registry, how: dict[str, Any], words: str) -> None:
+    with pytest.raises(UnknownNameError, match=words):
+        find_adapters(registry, **how)
+
+
+def test_before_the_first_training_every_metric_is_to_come(tmp_path: Path) -> None:
+    (tmp_path / "registry.toml").write_text('schema = 1\n[adapters.a]\nbase = "tiny"\n')
+    found = find_adapters(Registry.open(tmp_path), conditions=["eval_loss<1"], sort="eval_loss")
+    assert found == []
 
 
 @pytest.mark.parametrize("text", ["eval_loss", "eval_loss<", "<1", "eval_loss<x", "a<1<2", ""])

@@ -35,6 +35,18 @@ def test_a_recipe_without_a_version(shop: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ('base = "lama"\n', "base 'lama' is not in the registry"),
+        ("", "its recipe names no base"),
+    ],
+)
+def test_a_recipe_that_cannot_be_trained_says_why(shop: Path, line: str, why: str) -> None:
+    models.add_to_registry(shop, f'\n[adapters.sums]\n{line}data = "rows.jsonl"\n')
+    assert state(shop) == ("never trained", why)
+
+
+@pytest.mark.parametrize(
     ("old", "new"),
     [
         ("steps = 6", "steps = 7"),

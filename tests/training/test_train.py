@@ -231,6 +231,12 @@ def test_a_run_that_cannot_start_changes_nothing(
     )
 
 
+def test_a_warm_up_longer_than_the_run_never_gets_warm(shop: Path) -> None:
+    with pytest.raises(UsageError, match="a warm-up of 6 steps leaves none of the 6 steps"):
+        workshop.run_training(shop, warmup=6)
+    workshop.run_training(shop, warmup=1, steps=2)
+
+
 def test_one_run_at_a_time(shop: Path) -> None:
     folder = shop / "adapters/.runs/sums"
     folder.mkdir(parents=True)
