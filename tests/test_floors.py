@@ -11,11 +11,13 @@ PACKAGE = Path(__file__).parent.parent / "adapter_hub"
 FLOORS = {
     "errors": 0,
     "model": 1,
+    "isolation": 1,
     "options": 1,
     "hookspecs": 1,
     "methods": 2,
     "datasets": 2,
     "bases": 2,
+    "entry_points": 2,
     "registry": 3,
     "prompts": 3,
     "plugins": 3,

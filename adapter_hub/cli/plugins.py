@@ -67,7 +67,7 @@ def _list(check: bool, as_json: bool) -> None:
         {
             "name": each.plugin,
             "distribution": each.distribution,
-            "version": "",
+            "version": each.version,
             "status": each.reason,
             "offers": [],
         }

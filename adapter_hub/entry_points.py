@@ -1,0 +1,156 @@
+"""Which plugins are installed, found without importing one, and each imported in isolation."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from adapter_hub.errors import PluginError
+from adapter_hub.isolation import one_line, talk_on_stderr, traced
+
+ALLOW_VARIABLE = "ADAPTER_HUB_PLUGINS"
+STRICT_VARIABLE = "ADAPTER_HUB_STRICT_PLUGINS"
+
+_OURSELVES = "adapter-hub"
+_NEEDS_US = re.compile(r"adapter[-_.]+hub\s*[^\w\s.-]", re.IGNORECASE)
+# https://packaging.python.org/en/latest/specifications/entry-points/#data-model
+_REFERENCE = re.compile(r"(?P<module>[\w.]+)\s*(?::\s*(?P<attribute>[\w.]+))?\s*(?:\[.*\])?")
+
+_About = tuple[str, str, tuple[str, ...]]
+"""Name, version and requirements; empty where the METADATA is missing or damaged."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a plugin offers nothing, in one line."""
+
+    plugin: str
+    distribution: str
+    reason: str
+    version: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry point of an installed distribution; ``requires`` are its ``Requires-Dist``."""
+
+    name: str
+    value: str
+    distribution: str
+    version: str
+    requires: tuple[str, ...] = ()
+
+    def load(self) -> Any:
+        """The object it names. Raises PluginError when it is not for this adapter-hub.
+
+        Whatever the import raises is passed on.
+        """
+        self._refuse_other_release()
+        match = _REFERENCE.fullmatch(self.value.strip())
+        if match is None:
+            raise PluginError(f"its entry point {self.value!r} is not module or module:name")
+        with (
+            traced(f"import of {self.name} ({self.distribution} {self.version})"),
+            talk_on_stderr(),
+        ):
+            found: Any = importlib.import_module(match["module"])
+            for part in filter(None, (match["attribute"] or "").split(".")):
+                found = getattr(found, part)
+        return found
+
+    def problem(self, error: BaseException) -> Problem:
+        """``error`` as the reason why this plugin offers nothing."""
+        return Problem(self.name, self.distribution, one_line(error), self.version)
+
+    def _refuse_other_release(self) -> None:
+        """An older or newer adapter-hub than it was written for would fail in odder ways."""
+        ours = [each for each in self.requires if _NEEDS_US.match(each)]
+        if not ours:
+            return
+        # Half of the time that a plugin without it takes: only where there is something to read.
+        from packaging.requirements import InvalidRequirement, Requirement
+
+        running = metadata.version(_OURSELVES)
+        for each in ours:
+            try:
+                wanted = Requirement(each)
+            except InvalidRequirement:
+                continue
+            if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+                continue
+            if not wanted.specifier.contains(running, prereleases=True):
+                raise PluginError(
+                    f"it needs {_OURSELVES}{wanted.specifier}, and this is {_OURSELVES} {running}"
+                )
+
+
+def find_entries(group: str) -> tuple[list[Entry], list[Problem]]:
+    """The entry points of a group by name, of those that ``ADAPTER_HUB_PLUGINS`` allows.
+
+    A distribution whose own files are damaged is a problem of its own, and hides no other.
+    """
+    entries: list[Entry] = []
+    problems: list[Problem] = []
+    for distribution, (name, version, requires) in _distributions(group):
+        try:
+            points = distribution.entry_points.select(group=group)
+        except Exception as error:  # what is raised depends on the Python
+            where = name or str(distribution.locate_file(""))
+            reason = f"its entry_points.txt cannot be read: {one_line(error)}"
+            problems.append(Problem(where, where, reason, version))
+            continue
+        for each in points:
+            # A half-removed installation may know no name.
+            entries.append(Entry(each.name, each.value, name or each.value, version, requires))
+    entries.sort(key=lambda each: (each.name, each.distribution))
+    return [each for each in entries if _allowed(each.name, each.distribution)], [
+        each for each in problems if _allowed(each.plugin, each.distribution)
+    ]
+
+
+def canonical(name: str) -> str:
+    """A distribution's name as all its spellings are compared: PEP 503."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def strict() -> bool:
+    """Whether a broken plugin ends the command."""
+    return os.environ.get(STRICT_VARIABLE) == "1"
+
+
+def _distributions(group: str) -> Iterator[tuple[metadata.Distribution, _About]]:
+    """Those that name the group; of two copies of one, the one that Python would import.
+
+    ``metadata.entry_points`` would do, but one damaged file anywhere ends it.
+    """
+    seen = set()
+    for each in metadata.distributions():
+        try:
+            text = each.read_text("entry_points.txt") or ""
+        except (OSError, UnicodeDecodeError):
+            continue
+        if f"[{group}]" in text:
+            about = _about(each)
+            name = canonical(about[0])
+            if not name or name not in seen:
+                yield each, about
+            seen.add(name)
+
+
+def _about(distribution: metadata.Distribution) -> _About:
+    try:
+        told = distribution.metadata  # parsed anew each time
+        requires = told.get_all("Requires-Dist") or ()
+        return told["Name"] or "", told["Version"] or "", tuple(map(str, requires))
+    except Exception:  # what is raised depends on the Python
+        return "", "", ()
+
+
+def _allowed(*names: str) -> bool:
+    allowed = os.environ.get(ALLOW_VARIABLE)
+    return allowed is None or not {each.strip() for each in allowed.split(",")}.isdisjoint(names)
