@@ -32,55 +32,59 @@ def command(context: Context, check: bool, as_json: bool) -> None:
 
 
 def _list(check: bool, as_json: bool) -> None:
-    from importlib.metadata import version
-
-    from adapter_hub.plugins import BUILT_IN, KINDS, load_catalog
-
-    catalog = load_catalog()
-    catalog.load_all()
-    built_in = [
-        f"{offer.kind} {offer.name}"
-        for kind in KINDS
-        for offer in catalog.all(kind)
-        if offer.distribution == BUILT_IN
-    ]
-    lines: list[dict[str, Any]] = [
-        {
-            "name": BUILT_IN,
-            "distribution": "adapter-hub",
-            "version": version("adapter-hub"),
-            "status": "ok",
-            "offers": built_in,
-        }
-    ]
-    lines += [
-        {
-            "name": each.name,
-            "distribution": each.distribution,
-            "version": each.version,
-            "status": "ok",
-            "offers": [f"{offer.kind} {offer.name}" for offer in each.offers],
-        }
-        for each in catalog.plugins
-    ]
-    lines += [
-        {
-            "name": each.plugin,
-            "distribution": each.distribution,
-            "version": each.version,
-            "status": each.reason,
-            "offers": [],
-        }
-        for each in catalog.problems
-    ]
+    lines = plugin_lines()
     if as_json:
         print_json(lines)
     else:
         headings = ("name", "distribution", "version", "offers", "status")
         rows = [{**line, "offers": _shown(line["offers"])} for line in lines]
         print_table(headings, [[row[heading] for heading in headings] for row in rows])
-    if check and catalog.problems:
+    if check and any(line["status"] != "ok" for line in lines):
         raise click.exceptions.Exit(1)
+
+
+def plugin_lines() -> list[dict[str, Any]]:
+    """What ``plugins --json`` prints: what is built in, what works, what is broken and why.
+
+    Raises PluginError in strict mode.
+    """
+    from importlib.metadata import version
+
+    from adapter_hub.cli.main import SECTIONS
+    from adapter_hub.cli.plugin_commands import check_commands
+    from adapter_hub.plugins import BUILT_IN, KINDS, load_catalog
+
+    catalog = load_catalog()
+    catalog.load_all()
+    commands, refused = check_commands({name for names in SECTIONS.values() for name in names})
+    built_in = [
+        f"{offer.kind} {offer.name}"
+        for kind in KINDS
+        for offer in catalog.all(kind)
+        if offer.distribution == BUILT_IN
+    ]
+    lines = [_line(BUILT_IN, "adapter-hub", version("adapter-hub"), built_in)]
+    for plugin in catalog.plugins:
+        offers = [f"{offer.kind} {offer.name}" for offer in plugin.offers]
+        lines.append(_line(plugin.name, plugin.distribution, plugin.version, offers))
+    for entry in commands:
+        offers = [f"command {entry.name}"]
+        lines.append(_line(entry.name, entry.distribution, entry.version, offers))
+    for each in dict.fromkeys([*catalog.problems, *refused]):
+        lines.append(_line(each.plugin, each.distribution, each.version, [], each.reason))
+    return lines
+
+
+def _line(
+    name: str, distribution: str, version: str, offers: list[str], status: str = "ok"
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "distribution": distribution,
+        "version": version,
+        "status": status,
+        "offers": offers,
+    }
 
 
 def _shown(offers: list[str]) -> str:
