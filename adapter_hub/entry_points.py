@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
@@ -11,6 +12,7 @@ from importlib import metadata
 from typing import Any
 
 from adapter_hub.errors import PluginError
+from adapter_hub.hookspecs import COMMAND_GROUP, ENTRY_POINT_GROUP
 from adapter_hub.isolation import one_line, talk_on_stderr, traced
 
 ALLOW_VARIABLE = "ADAPTER_HUB_PLUGINS"
@@ -111,6 +113,29 @@ def find_entries(group: str) -> tuple[list[Entry], list[Problem]]:
     return [each for each in entries if _allowed(each.name, each.distribution)], [
         each for each in problems if _allowed(each.plugin, each.distribution)
     ]
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """An installed distribution that brings plugins or commands, of these names."""
+
+    name: str
+    version: str
+    entries: tuple[str, ...]
+
+
+def plugin_distributions() -> list[Distribution]:
+    """All that are installed, whether they work and are allowed or not."""
+    found: dict[str, Distribution] = {}
+    for group in (ENTRY_POINT_GROUP, COMMAND_GROUP):
+        for distribution, (name, version, _) in _distributions(group):
+            entries = found[name].entries if name in found else ()
+            with contextlib.suppress(Exception):  # as above
+                points = distribution.entry_points.select(group=group)
+                entries += tuple(each.name for each in points)
+            if name:
+                found[name] = Distribution(name, version, entries)
+    return list(found.values())
 
 
 def canonical(name: str) -> str:

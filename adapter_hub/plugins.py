@@ -21,7 +21,7 @@ import adapter_hub.datasets
 import adapter_hub.methods
 from adapter_hub import hookspecs
 from adapter_hub.entry_points import Problem, find_entries, strict
-from adapter_hub.errors import PluginError, UnknownNameError
+from adapter_hub.errors import PluginError, UnknownOfferError
 from adapter_hub.isolation import one_line, talk_on_stderr, traced
 from adapter_hub.options import Option, options_of, suggestion
 
@@ -142,7 +142,7 @@ class Catalog:
     complete: bool = False
 
     def find(self, kind: Kind, name: str) -> Offer:
-        """The offer of that name. Raises UnknownNameError, which names broken plugins too."""
+        """The offer of that name. Raises UnknownOfferError, which names broken plugins too."""
         if name not in self.offers[kind]:
             self.load_all()
         offer = self.offers[kind].get(name)
@@ -155,8 +155,10 @@ class Catalog:
                 "dataset": "adapter-hub datasets",
                 "base": "adapter-hub plugins",
             }
-            raise UnknownNameError(
+            raise UnknownOfferError(
                 f"there is no {kind} {name!r}{suggestion(name, self.offers[kind])}.{broken}",
+                kind=kind,
+                name=name,
                 hint=see[kind],
             )
         return offer

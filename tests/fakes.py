@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,7 @@ class Site:
         distribution = distribution or f"dist-{name}"
         info = self.folder / f"{distribution.replace('-', '_')}-1.2.dist-info"
         info.mkdir()
-        metadata = f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n"
-        needed = f"Requires-Dist: {requires}\n" if requires else ""
-        (info / "METADATA").write_text(metadata + needed)
+        (info / "METADATA").write_text(_metadata(distribution, requires))
         (info / "entry_points.txt").write_text(f"[{group}]\n{name} = {target or module}\n")
         self.allow(name)
 
@@ -56,3 +55,25 @@ class Site:
         next(self.folder.glob(f"dist_{name}-*.dist-info")).rmdir()
         (self.folder / f"fake_{name}.py").unlink()
         sys.modules.pop(f"fake_{name}", None)
+
+
+def write_wheel(folder: Path, name: str, code: str, entry_points: str = "") -> Path:
+    """The wheel of a distribution ``dist-NAME`` 1.2 of one module, ``fake_NAME``, for pip."""
+    path = folder / f"dist_{name}-1.2-py3-none-any.whl"
+    info = f"dist_{name}-1.2.dist-info"
+    files = {
+        f"fake_{name}.py": code,
+        f"{info}/METADATA": _metadata(f"dist-{name}", ""),
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": entry_points,
+    }
+    files[f"{info}/RECORD"] = "".join(f"{each},,\n" for each in [*files, f"{info}/RECORD"])
+    with zipfile.ZipFile(path, "w") as wheel:
+        for each, text in files.items():
+            wheel.writestr(each, text)
+    return path
+
+
+def _metadata(distribution: str, requires: str) -> str:
+    needed = f"Requires-Dist: {requires}\n" if requires else ""
+    return f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n{needed}"

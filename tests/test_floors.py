@@ -20,6 +20,7 @@ FLOORS = {
     "entry_points": 2,
     "registry": 3,
     "prompts": 3,
+    "installing": 3,
     "plugins": 3,
     "loading": 4,
     "training": 5,

@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from adapter_hub.cli.context import Context, json_option, pass_context, print_json, print_table
+from adapter_hub.cli.plugins_install import install
+from adapter_hub.cli.plugins_uninstall import uninstall
 
 _NAMED = 5
 """The most offers of a plugin that are named in the table; ``--json`` has them all."""
@@ -29,6 +31,10 @@ def command(context: Context, check: bool, as_json: bool) -> None:
             raise click.UsageError(f"--check and --json are for the list, not for {subcommand}.")
         return
     _list(check, as_json)
+
+
+command.add_command(install)
+command.add_command(uninstall)
 
 
 def _list(check: bool, as_json: bool) -> None:
