@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import email
+import functools
 import importlib
 import os
 import re
@@ -19,6 +21,7 @@ ALLOW_VARIABLE = "ADAPTER_HUB_PLUGINS"
 STRICT_VARIABLE = "ADAPTER_HUB_STRICT_PLUGINS"
 
 _OURSELVES = "adapter-hub"
+_PLAIN = re.compile(r"[\w.-]+\s*\(?>=\s*(?P<version>\d+(\.\d+)*)\)?")
 _NEEDS_US = re.compile(r"adapter[-_.]+hub\s*[^\w\s.-]", re.IGNORECASE)
 # https://packaging.python.org/en/latest/specifications/entry-points/#data-model
 _REFERENCE = re.compile(r"(?P<module>[\w.]+)\s*(?::\s*(?P<attribute>[\w.]+))?\s*(?:\[.*\])?")
@@ -74,10 +77,12 @@ class Entry:
         ours = [each for each in self.requires if _NEEDS_US.match(each)]
         if not ours:
             return
-        # Half of the time that a plugin without it takes: only where there is something to read.
+        running = _running()
+        if all(_is_met_plainly(each, running) for each in ours):
+            return
+        # It takes longer to import than most plugins.
         from packaging.requirements import InvalidRequirement, Requirement
 
-        running = metadata.version(_OURSELVES)
         for each in ours:
             try:
                 wanted = Requirement(each)
@@ -110,9 +115,14 @@ def find_entries(group: str) -> tuple[list[Entry], list[Problem]]:
             # A half-removed installation may know no name.
             entries.append(Entry(each.name, each.value, name or each.value, version, requires))
     entries.sort(key=lambda each: (each.name, each.distribution))
-    return [each for each in entries if _allowed(each.name, each.distribution)], [
-        each for each in problems if _allowed(each.plugin, each.distribution)
-    ]
+    allowed = os.environ.get(ALLOW_VARIABLE)
+    if allowed is None:
+        return entries, problems
+    names = {each.strip() for each in allowed.split(",")}
+    return (
+        [each for each in entries if {each.name, each.distribution} & names],
+        [each for each in problems if {each.plugin, each.distribution} & names],
+    )
 
 
 @dataclass(frozen=True)
@@ -169,13 +179,23 @@ def _distributions(group: str) -> Iterator[tuple[metadata.Distribution, _About]]
 
 def _about(distribution: metadata.Distribution) -> _About:
     try:
-        told = distribution.metadata  # parsed anew each time
-        requires = told.get_all("Requires-Dist") or ()
-        return told["Name"] or "", told["Version"] or "", tuple(map(str, requires))
-    except Exception:  # what is raised depends on the Python
+        text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    except (OSError, UnicodeDecodeError):
         return "", "", ()
+    # The fields alone: `distribution.metadata` reads the long description too, at every access.
+    told = email.message_from_string(text.partition("\n\n")[0])
+    return told["Name"] or "", told["Version"] or "", tuple(told.get_all("Requires-Dist") or ())
 
 
-def _allowed(*names: str) -> bool:
-    allowed = os.environ.get(ALLOW_VARIABLE)
-    return allowed is None or not {each.strip() for each in allowed.split(",")}.isdisjoint(names)
+@functools.cache
+def _running() -> str:
+    return metadata.version(_OURSELVES)
+
+
+def _is_met_plainly(requirement: str, running: str) -> bool:
+    """Whether it is ``adapter-hub>=X.Y`` alone and plain numbers meet it, as most are."""
+    match = _PLAIN.fullmatch(requirement)
+    if match is None or re.fullmatch(r"\d+(\.\d+)*", running) is None:
+        return False
+    wanted, ours = ([int(part) for part in each.split(".")] for each in (match["version"], running))
+    return ours >= wanted

@@ -96,6 +96,8 @@ def test_one_for_another_release_is_not_imported(site: Site, requires: str, want
     [
         "adapter-hub",
         "adapter-hub>=0.0.1",
+        "adapter_hub (>= 0)",
+        "adapter-hub>=0.0.1.dev3",
         "adapter-hub>=99; extra == 'later'",
         "adapter-hub>=99; python_version < '3'",
         "adapter-hub-peft>=99",
