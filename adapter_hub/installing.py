@@ -84,16 +84,20 @@ def uninstall(names: Collection[str], *, quiet: bool = False) -> None:
             )
 
 
-def plugins_afresh() -> list[dict[str, Any]]:
-    """What ``plugins --json`` says in a process that starts now. Raises PluginError."""
+def plugins_afresh(installed: Collection[str]) -> list[dict[str, Any]]:
+    """What ``plugins --json`` says in a process that starts now.
+
+    Raises PluginError when one of ``installed`` ends that process.
+    """
     command = [sys.executable, "-m", "adapter_hub", "plugins", "--json"]
     unset = (STRICT_VARIABLE, "ADAPTER_HUB_DEBUG")
     settings = {key: value for key, value in os.environ.items() if key not in unset}
     done = subprocess.run(command, stdout=subprocess.PIPE, env=settings)
     if done.returncode:
         raise PluginError(
-            "it is installed, but adapter-hub does not work with it; the reason is above.",
-            hint="adapter-hub plugins uninstall NAME",
+            f"{', '.join(installed)}: installed, but adapter-hub does not work any more "
+            f"(exit code {done.returncode}).",
+            hint=f"{sys.executable} -m pip uninstall {' '.join(installed)}",
         )
     lines: list[dict[str, Any]] = json.loads(done.stdout)
     return lines

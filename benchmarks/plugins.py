@@ -21,6 +21,8 @@ from startup import COMMAND, WARM_UP, registry_text
 
 COLD = (["list"], ["show", "sql-0000"], ["status"], ["--help"])
 CODE = """
+import click
+
 from adapter_hub import hookimpl
 
 
@@ -36,6 +38,11 @@ def register_datasets(register):
 
 def rows():
     yield {{"prompt": "autumn", "completion": " a crow on the branch"}}
+
+
+@click.command()
+def command():
+    pass
 """
 METADATA = """Metadata-Version: 2.4
 Name: adapter-hub-many-{number}
@@ -95,13 +102,12 @@ def write_plugin(site: Path, number: int) -> None:
 
 def measure(command: list[str], many: Path, none: Path, pairs: int) -> tuple[float, float]:
     """The median seconds of the command with the plugins and without, run in turns."""
-    ours, reference = [], []
+    times: dict[Path, list[float]] = {many: [], none: []}
     for pair in range(WARM_UP + pairs):
-        times = seconds(command, many), seconds(command, none)
-        if pair >= WARM_UP:
-            ours.append(times[0])
-            reference.append(times[1])
-    return statistics.median(ours), statistics.median(reference)
+        # Whoever is second finds a warmer machine.
+        for site in (many, none) if pair % 2 else (none, many):
+            times[site].append(seconds(command, site))
+    return statistics.median(times[many][WARM_UP:]), statistics.median(times[none][WARM_UP:])
 
 
 def seconds(command: list[str], site: Path) -> float:
@@ -121,7 +127,7 @@ def own_imports(site: Path, plugins: int, runs: int) -> float:
     """The median seconds that the plugins' modules take where adapter-hub is imported already."""
     names = ", ".join(f"adapter_hub_many_{number}" for number in range(plugins))
     code = (
-        "import adapter_hub.plugins, time; start = time.perf_counter()\n"
+        "import adapter_hub.cli.main, adapter_hub.plugins, time; start = time.perf_counter()\n"
         f"import {names}\nprint(time.perf_counter() - start)"
     )
     times = []

@@ -237,7 +237,12 @@ def test_strict_raises_with_the_cause(
     assert len(loaded().problems) == 1
 
 
-def test_a_factory_by_name_is_imported_when_it_is_used(install: Install, site: Site) -> None:
+def test_a_factory_by_name_is_imported_when_it_is_used(
+    install: Install,
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     (site.folder / "fake_heavy.py").write_text("class Box:\n    class Config: pass\nthree = 3\n")
     (site.folder / "fake_exits.py").write_text("import sys; sys.exit(5)\n")
     install(
@@ -249,10 +254,12 @@ def test_a_factory_by_name_is_imported_when_it_is_used(install: Install, site: S
         "    register('number', 'fake_heavy:three')\n"
         "    register('exits', 'fake_exits:X')\n",
     )
+    monkeypatch.setenv("ADAPTER_HUB_TRACE_PLUGINS", "1")
     catalog = loaded()
     assert catalog.problems == []
     assert "fake_heavy" not in sys.modules
     assert catalog.find("method", "good").resolve() is sys.modules["fake_heavy"].Box.Config
+    assert "trace: import of fake_heavy:Box.Config (dist-lazy): " in capfd.readouterr().err
     for name, words in [
         ("gone", "AttributeError"),
         ("absent", "ModuleNotFoundError"),

@@ -25,10 +25,11 @@ def install(context: Context, names: tuple[str, ...], as_json: bool) -> None:
     from adapter_hub.installing import install, plugins_afresh
 
     installed = install(names, quiet=context.quiet)
-    lines = [each for each in plugins_afresh() if canonical(each["distribution"]) in installed]
-    lines = [each for each in lines if each["distribution"] != "adapter-hub"]
+    there = {name: asked for name, asked in installed.items() if name != "adapter-hub"}
+    listed = plugins_afresh([name for name, asked in there.items() if asked])
+    lines = [each for each in listed if canonical(each["distribution"]) in there]
     known = {canonical(each["distribution"]) for each in lines}
-    lines += [_no_plugin(name) for name, asked in installed.items() if asked and name not in known]
+    lines += [_no_plugin(name) for name, asked in there.items() if asked and name not in known]
     if as_json:
         print_json(lines)
     elif not lines:

@@ -100,6 +100,20 @@ def test_one_that_is_not_allowed_is_not_run(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "imported").exists()
 
 
+@pytest.mark.slow
+def test_one_that_ends_the_process_is_said(run: Run, tmp_path: Path) -> None:
+    fatal = "import os; os._exit(7)\n"
+    wheel = write_wheel(tmp_path, "fatal", fatal, "[adapter_hub]\nfatal = fake_fatal\n")
+    done = run("plugins", "install", str(wheel))
+    assert (done.returncode, done.stdout) == (1, "")
+    error, hint = done.stderr.splitlines()[-2:]
+    assert error == (
+        "Error: dist-fatal: installed, but adapter-hub does not work any more (exit code 7)."
+    )
+    assert hint.endswith("-m pip uninstall dist-fatal")
+    assert run("list").returncode == 1  # there is no registry, and no plugin was asked
+
+
 def test_what_pip_cannot_do_is_one_line(hub: Hub, tmp_path: Path) -> None:
     done = hub("plugins", "install", str(tmp_path / "no-such.whl"))
     assert (done.code, done.out) == (1, "")
