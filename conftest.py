@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ os.environ.update(
 )
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 
+import fakes
 import models
 import workshop
 
@@ -87,6 +88,14 @@ def project(tmp_path: Path, bases: dict[str, Path], monkeypatch: pytest.MonkeyPa
     (tmp_path / "rows.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[fakes.Site]:
+    """A folder on the path, for fake plugins; their modules are forgotten afterwards."""
+    yield fakes.Site(tmp_path / "site", monkeypatch)
+    for name in [each for each in sys.modules if each.startswith("fake_")]:
+        del sys.modules[name]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ AdapterHubError                     exit code 1
   UsageError                        2   what was typed cannot be meant
     OptionError                     2   a method's or dataset's option
     UnknownNameError                2   nothing of that name is known
+      UnknownOfferError             2   no method, dataset or base of that name is on offer
   RegistryError                     1   registry.toml is missing, malformed, or cannot be written
     RegistryNotFoundError           1
   DataError                         1   training or prompt rows that cannot be used
@@ -44,6 +45,15 @@ class OptionError(UsageError):
 
 class UnknownNameError(UsageError):
     pass
+
+
+class UnknownOfferError(UnknownNameError):
+    """``kind`` and ``name`` are what neither adapter-hub nor a plugin that is here offers."""
+
+    def __init__(self, message: str, *, kind: str, name: str, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+        self.name = name
 
 
 class RegistryError(AdapterHubError):

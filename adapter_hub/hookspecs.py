@@ -15,6 +15,8 @@ import pluggy
 
 PROJECT = "adapter_hub"
 ENTRY_POINT_GROUP = "adapter_hub"
+COMMAND_GROUP = "adapter_hub.commands"
+"""An entry point's name is the command, its object a ``click.Command``."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

@@ -7,11 +7,8 @@ reported as one Problem and offers nothing.
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
 from types import ModuleType
@@ -23,14 +20,14 @@ import adapter_hub.bases
 import adapter_hub.datasets
 import adapter_hub.methods
 from adapter_hub import hookspecs
-from adapter_hub.errors import PluginError, UnknownNameError
+from adapter_hub.entry_points import Problem, find_entries, strict
+from adapter_hub.errors import PluginError, UnknownOfferError
+from adapter_hub.isolation import one_line, talk_on_stderr, traced
 from adapter_hub.options import Option, options_of, suggestion
 
 Kind = Literal["method", "dataset", "base"]
 KINDS: tuple[Kind, ...] = ("method", "dataset", "base")
 
-ALLOW_VARIABLE = "ADAPTER_HUB_PLUGINS"
-STRICT_VARIABLE = "ADAPTER_HUB_STRICT_PLUGINS"
 BUILT_IN = "built in"
 
 # Fields of every PeftConfig that no recipe sets.
@@ -105,15 +102,15 @@ class Offer:
             return what  # type: ignore[no-any-return]
         module_name, _, attribute = str(what).partition(":")
         try:
-            with _stdout_to_stderr():
+            with traced(f"import of {what} ({self.distribution})"), talk_on_stderr():
                 found: Any = importlib.import_module(module_name)
                 for part in attribute.split("."):
                     found = getattr(found, part)
-        except PluginError:
+        except (PluginError, KeyboardInterrupt):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             raise PluginError(
-                f"{self.kind} {self.name!r} of {self.distribution} cannot be loaded: {_one_line(error)}.",
+                f"{self.kind} {self.name!r} of {self.distribution} cannot be loaded: {one_line(error)}.",
                 hint="adapter-hub plugins",
             ) from error
         if not callable(found):
@@ -121,15 +118,6 @@ class Offer:
                 f"{self.kind} {self.name!r} of {self.distribution}: {what} is not callable."
             )
         return found  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a plugin offers nothing, in one line."""
-
-    plugin: str
-    distribution: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -154,7 +142,7 @@ class Catalog:
     complete: bool = False
 
     def find(self, kind: Kind, name: str) -> Offer:
-        """The offer of that name. Raises UnknownNameError, which names broken plugins too."""
+        """The offer of that name. Raises UnknownOfferError, which names broken plugins too."""
         if name not in self.offers[kind]:
             self.load_all()
         offer = self.offers[kind].get(name)
@@ -167,8 +155,10 @@ class Catalog:
                 "dataset": "adapter-hub datasets",
                 "base": "adapter-hub plugins",
             }
-            raise UnknownNameError(
+            raise UnknownOfferError(
                 f"there is no {kind} {name!r}{suggestion(name, self.offers[kind])}.{broken}",
+                kind=kind,
+                name=name,
                 hint=see[kind],
             )
         return offer
@@ -192,14 +182,19 @@ class Catalog:
         if self.complete:
             return
         self.complete = True
-        for entry_point in _entry_points():
-            name, version = _distribution(entry_point)
+        entries, problems = find_entries(hookspecs.ENTRY_POINT_GROUP)
+        for problem in problems:
+            self._report(problem, None)
+        for entry in entries:
+            name, version = entry.distribution, entry.version
             try:
-                offers = self._collect(_import(entry_point), entry_point.name, name, version)
-            except (Exception, SystemExit) as error:
-                self._report(Problem(entry_point.name, name, _one_line(error)), error)
+                offers = self._collect(entry.load(), entry.name, name, version)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # sys.exit, pytest.skip: it must not end the command
+                self._report(entry.problem(error), error)
                 continue
-            self.plugins.append(LoadedPlugin(entry_point.name, name, version, tuple(offers)))
+            self.plugins.append(LoadedPlugin(entry.name, name, version, tuple(offers)))
 
     def add_plugin(self, module: ModuleType, name: str, distribution: str, version: str) -> None:
         """Add what one plugin offers. Raises PluginError, and then nothing of it is added."""
@@ -251,10 +246,13 @@ class Catalog:
 
             return register
 
-        with _stdout_to_stderr():
+        with talk_on_stderr():
             manager = _checked_manager(module, plugin)
             for kind, hook in _HOOKS.items():
-                getattr(manager.hook, hook)(register=collector(kind))
+                call = getattr(manager.hook, hook)
+                if call.get_hookimpls():
+                    with traced(f"{hook} of {plugin} ({distribution})"):
+                        call(register=collector(kind))
         for offer in offers:
             self.offers[offer.kind][offer.name] = offer
         return offers
@@ -267,8 +265,8 @@ class Catalog:
                     f"PEFT type {peft_type!r} is that of method {offer.name!r} of {offer.distribution}"
                 )
 
-    def _report(self, problem: Problem, error: BaseException) -> None:
-        if os.environ.get(STRICT_VARIABLE) == "1":
+    def _report(self, problem: Problem, error: BaseException | None) -> None:
+        if strict():
             raise PluginError(
                 f"plugin {problem.plugin} ({problem.distribution}): {problem.reason}."
             ) from error
@@ -284,33 +282,6 @@ def load_catalog() -> Catalog:
     return catalog
 
 
-def _entry_points() -> list[metadata.EntryPoint]:
-    found = sorted(
-        metadata.entry_points(group=hookspecs.ENTRY_POINT_GROUP), key=lambda each: each.name
-    )
-    allowed = os.environ.get(ALLOW_VARIABLE)
-    if allowed is None:
-        return found
-    names = {name.strip() for name in allowed.split(",")}
-    return [each for each in found if each.name in names or _distribution(each)[0] in names]
-
-
-def _distribution(entry_point: metadata.EntryPoint) -> tuple[str, str]:
-    """Name and version of what brings it. A half-removed installation may know neither."""
-    try:
-        if entry_point.dist is not None and entry_point.dist.name:
-            return entry_point.dist.name, entry_point.dist.version or ""
-    except Exception:  # its METADATA is missing or damaged; what is raised depends on the Python
-        pass
-    return entry_point.value, ""
-
-
-def _import(entry_point: metadata.EntryPoint) -> ModuleType:
-    with _stdout_to_stderr():
-        module = entry_point.load()
-    return module  # type: ignore[no-any-return]
-
-
 def _checked_manager(module: ModuleType, name: str) -> pluggy.PluginManager:
     """A manager with this one plugin: pluggy checks its hooks' names and arguments."""
     manager = pluggy.PluginManager(hookspecs.PROJECT)
@@ -321,24 +292,8 @@ def _checked_manager(module: ModuleType, name: str) -> pluggy.PluginManager:
     except pluggy.PluginValidationError as error:
         known = ", ".join(_HOOKS.values())
         raise PluginError(
-            f"{_one_line(error)} (the hooks are {known}, each with the argument `register`)"
+            f"{one_line(error)} (the hooks are {known}, each with the argument `register`)"
         ) from error
     if not manager.get_hookcallers(module):
         raise PluginError("it implements no hook: mark its functions with @adapter_hub.hookimpl")
     return manager
-
-
-@contextlib.contextmanager
-def _stdout_to_stderr() -> Iterator[None]:
-    """A plugin that prints must not get into a command's data."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
-
-
-def _one_line(error: BaseException) -> str:
-    if isinstance(error, SystemExit):
-        return f"it called sys.exit({error.code!r})"
-    text = " ".join(str(error).split()).rstrip(".")
-    if isinstance(error, PluginError):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

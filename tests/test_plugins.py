@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import COMMANDS, Site
 
 from adapter_hub.errors import PluginError, UnknownNameError
 from adapter_hub.plugins import BUILT_IN, Catalog, load_catalog
@@ -31,28 +31,9 @@ GOOD = HEAD + (
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(site: Site) -> Install:
     """Write a distribution with one plugin into a folder on ``sys.path``, and allow it."""
-    site = tmp_path / "site"
-    site.mkdir()
-    monkeypatch.syspath_prepend(site)
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    allowed: list[str] = []
-
-    def write(name: str, code: str | None, *, target: str = "") -> None:
-        module = f"fake_{name}"
-        if code is not None:
-            (site / f"{module}.py").write_text(code)
-        folder = site / f"dist_{name}-1.2.dist-info"
-        folder.mkdir()
-        metadata = f"Metadata-Version: 2.1\nName: dist-{name}\nVersion: 1.2\n"
-        (folder / "METADATA").write_text(metadata)
-        (folder / "entry_points.txt").write_text(f"[adapter_hub]\n{name} = {target or module}\n")
-        allowed.append(name)
-        monkeypatch.setenv("ADAPTER_HUB_PLUGINS", ",".join(allowed))
-
-    return write
+    return site.install
 
 
 def loaded() -> Catalog:
@@ -125,6 +106,8 @@ BROKEN = {
         HEAD + "@hookimpl\ndef register_methods(register): register('x', 'peft')\n",
         "neither a callable nor",
     ),
+    "an outcome of pytest": ("import pytest; pytest.skip(allow_module_level=True)\n", "Skipped"),
+    "an exception of its own kind": ("raise BaseException('gone')\n", "BaseException: gone"),
     "unknown keyword": (
         HEAD + "@hookimpl\ndef register_bases(register): register('x', print, colour=1)\n",
         "colour",
@@ -254,10 +237,14 @@ def test_strict_raises_with_the_cause(
     assert len(loaded().problems) == 1
 
 
-def test_a_factory_by_name_is_imported_when_it_is_used(install: Install) -> None:
-    site = Path(os.environ["PYTHONPATH"])
-    (site / "fake_heavy.py").write_text("class Box:\n    class Config: pass\nthree = 3\n")
-    (site / "fake_exits.py").write_text("import sys; sys.exit(5)\n")
+def test_a_factory_by_name_is_imported_when_it_is_used(
+    install: Install,
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    (site.folder / "fake_heavy.py").write_text("class Box:\n    class Config: pass\nthree = 3\n")
+    (site.folder / "fake_exits.py").write_text("import sys; sys.exit(5)\n")
     install(
         "lazy",
         HEAD + "@hookimpl\ndef register_methods(register):\n"
@@ -267,10 +254,12 @@ def test_a_factory_by_name_is_imported_when_it_is_used(install: Install) -> None
         "    register('number', 'fake_heavy:three')\n"
         "    register('exits', 'fake_exits:X')\n",
     )
+    monkeypatch.setenv("ADAPTER_HUB_TRACE_PLUGINS", "1")
     catalog = loaded()
     assert catalog.problems == []
     assert "fake_heavy" not in sys.modules
     assert catalog.find("method", "good").resolve() is sys.modules["fake_heavy"].Box.Config
+    assert "trace: import of fake_heavy:Box.Config (dist-lazy): " in capfd.readouterr().err
     for name, words in [
         ("gone", "AttributeError"),
         ("absent", "ModuleNotFoundError"),
@@ -281,14 +270,46 @@ def test_a_factory_by_name_is_imported_when_it_is_used(install: Install) -> None
             catalog.find("method", name).resolve()
 
 
-def test_what_a_plugin_prints_is_talk(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_plugin_prints_is_talk(install: Install, capfd: pytest.CaptureFixture[str]) -> None:
     install(
         "loud",
+        "import os, subprocess\n"
         "print('imported')\n"
+        "os.write(1, b'deeper\\n')\n"
+        "subprocess.run(['echo', 'a child'])\n"
         + GOOD.replace("    register('small'", "    print('called'); register('small'"),
     )
     loaded()
-    assert capsys.readouterr() == ("", "imported\ncalled\n")
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert sorted(told.err.splitlines()) == ["a child", "called", "deeper", "imported"]
+
+
+def test_a_trace_names_plugin_and_hook(
+    install: Install, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    install("good", GOOD)
+    install("broken", "1 / 0\n")
+    monkeypatch.setenv("ADAPTER_HUB_TRACE_PLUGINS", "1")
+    loaded()
+    told = capfd.readouterr()
+    assert told.out == ""
+    lines = [line.rpartition(": ")[0] for line in told.err.splitlines()]
+    assert lines[-5:] == [
+        "trace: import of broken (dist-broken 1.2)",
+        "trace: import of good (dist-good 1.2)",
+        "trace: register_methods of good (dist-good)",
+        "trace: register_datasets of good (dist-good)",
+        "trace: register_bases of good (dist-good)",
+    ]
+    assert "trace: register_methods of methods (built in)" in lines
+
+
+def test_one_for_a_newer_adapter_hub_says_so(install: Install, site: Site) -> None:
+    site.install("early", GOOD, requires="adapter-hub>=99")
+    (problem,) = loaded().problems
+    assert (problem.plugin, problem.distribution) == ("early", "dist-early")
+    assert problem.reason.startswith("it needs adapter-hub>=99, and this is adapter-hub ")
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -304,7 +325,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_command_line_lists_them_and_lives_on(install: Install) -> None:
     for index, (code, _) in enumerate(BROKEN.values()):
         install(f"broken{index}", code)
-    install("good", "print('noise')\n" + GOOD)
+    install("good", "import os; print('noise'); os.write(1, b'noise')\n" + GOOD)
     done = command("plugins", "--json")
     assert done.returncode == 0, done.stderr
     lines: dict[str, Any] = {each["name"]: each for each in json.loads(done.stdout)}
@@ -317,20 +338,39 @@ def test_the_command_line_lists_them_and_lives_on(install: Install) -> None:
     for index, reason in enumerate(reasons):
         told = broken[f"broken{index}"]
         assert reason.replace("dist-broken", f"dist-broken{index}") in told["status"]
-        assert (told["distribution"], told["offers"]) == (f"dist-broken{index}", [])
+        assert (told["distribution"], told["version"]) == (f"dist-broken{index}", "1.2")
+        assert told["offers"] == []
     assert command("plugins", "--check").returncode == 1
     assert "made-up" in command("methods").stdout
 
 
-def test_cold_commands_do_not_load_them(install: Install, tmp_path: Path) -> None:
-    install("tripwire", f"open({str(tmp_path / 'loaded')!r}, 'w')\n" + GOOD)
+COLD = (
+    ("--help",),
+    ("--version",),
+    ("list",),
+    ("show", "a"),
+    ("status",),
+    ("verify",),
+    ("base", "list"),
+    ("train", "--help"),
+    ("methods", "lora"),
+    ("datasets", "shakespeare"),
+)
+
+
+def test_cold_commands_do_not_load_them(install: Install, site: Site, tmp_path: Path) -> None:
+    """However long a plugin takes: what is not imported delays nothing."""
+    loaded = tmp_path / "loaded"
+    install("tripwire", f"open({str(loaded)!r}, 'w')\n" + GOOD)
+    code = f"import click; open({str(loaded)!r}, 'w')\n@click.command()\ndef command(): pass\n"
+    site.install("greet", code, target="fake_greet:command", group=COMMANDS)
     (tmp_path / "registry.toml").write_text("schema = 1\n[adapters.a]\n")
-    for arguments in (("list",), ("show", "a"), ("status",), ("--help",), ("methods", "lora")):
+    for arguments in COLD:
         done = command("--registry", str(tmp_path), *arguments)
         assert done.returncode == 0, done.stderr
-    assert not (tmp_path / "loaded").exists()
+    assert not loaded.exists()
     assert command("methods").returncode == 0
-    assert (tmp_path / "loaded").exists()
+    assert loaded.exists()
 
 
 # --- methods that PEFT does not know ---------------------------------------------------------------

@@ -102,6 +102,19 @@ def json_option(what: str) -> Callable[[F], F]:
     return click.option("--json", "as_json", is_flag=True, help=f"Print {what} as JSON.")
 
 
+def confirm(target: str, without_asking: str) -> None:
+    """Ask whether to remove ``target``. Raises UsageError where nobody can answer."""
+    from adapter_hub.errors import UsageError
+
+    # A process without a terminal may have no standard input at all.
+    if sys.stdin is None or sys.stdin.closed or not sys.stdin.isatty():
+        raise UsageError(
+            f"nobody can be asked here whether to remove {target}; nothing was removed.",
+            hint=without_asking,
+        )
+    click.confirm(f"remove {target}?", abort=True, err=True)
+
+
 def print_json(data: Any) -> None:
     """One JSON document on stdout."""
     import json

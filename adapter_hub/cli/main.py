@@ -8,12 +8,15 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from adapter_hub.cli.context import Context
 from adapter_hub.errors import AdapterHubError
+
+if TYPE_CHECKING:
+    from adapter_hub.entry_points import Entry
 
 SECTIONS = {
     "Start": ("demo", "init", "base"),
@@ -24,6 +27,10 @@ SECTIONS = {
 }
 """Every command, as ``--help`` groups them; ``adapter_hub.cli.NAME`` holds it."""
 
+_ALL = "adapter_hub.all"
+_PLUGIN = "adapter_hub.plugin"
+"""What a context remembers: that ``--all`` was given; the Entry of a plugin's command."""
+
 _MODULES = {"import": "import_", "list": "list_"}
 
 
@@ -32,6 +39,10 @@ class Group(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for names in SECTIONS.values() for name in names]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_ALL] = "--all" in args  # --help acts before what stands behind it is parsed
+        return super().parse_args(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
@@ -43,12 +54,18 @@ class Group(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
-            from adapter_hub.options import suggestion
+        name, built_in = args[0], self.list_commands(ctx)
+        if name.startswith("-") or name in built_in or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from adapter_hub.cli.plugin_commands import find_commands, load_command
+        from adapter_hub.options import suggestion
 
-            close = suggestion(args[0], self.list_commands(ctx))
-            raise click.UsageError(f"there is no command {args[0]!r}{close}.", ctx)
-        return super().resolve_command(ctx, args)
+        commands, _ = find_commands(built_in)
+        if name in commands:
+            ctx.meta[_PLUGIN] = commands[name]
+            return name, load_command(commands[name]), args[1:]
+        close = suggestion(name, [*built_in, *commands])
+        raise click.UsageError(f"there is no command {name!r}{close}.", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section, names in SECTIONS.items():
@@ -57,6 +74,9 @@ class Group(click.Group):
                 formatter.write_dl(
                     [(name, each.get_short_help_str(120)) for name, each in commands if each]
                 )
+        if ctx.meta.get(_ALL):
+            with formatter.section("Plugin commands"):
+                formatter.write_dl(_plugin_lines(self.list_commands(ctx)) or [("none", "")])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -70,21 +90,44 @@ class Group(click.Group):
             ctx.exit(1)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except OSError as error:
-            if error.filename is None:
-                _discard_output()
-            where = error.filename or "the output"
-            _fail(f"{where} cannot be read or written: {error.strerror or error}.", None, 1, error)
         except Exception as error:
-            _fail(
-                f"something went wrong that should not have: {type(error).__name__}: {error}",
-                "run it again with ADAPTER_HUB_DEBUG=1 and report what it prints",
-                1,
-                error,
-            )
+            _explain(error, ctx.meta.get(_PLUGIN))
 
 
-def _fail(message: str, hint: str | None, code: int, error: BaseException) -> None:
+def _explain(error: Exception, plugin: Entry | None) -> None:
+    """What nobody raised on purpose, in one line that says whose it is."""
+    if plugin is not None:
+        from adapter_hub.isolation import one_line
+
+        _fail(
+            f"command {plugin.name!r} of {plugin.distribution} broke: {one_line(error)}.",
+            "ADAPTER_HUB_DEBUG=1 shows where, for those who made it",
+            1,
+            error,
+        )
+    if isinstance(error, OSError):
+        if error.filename is None:
+            _discard_output()
+        where = error.filename or "the output"
+        _fail(f"{where} cannot be read or written: {error.strerror or error}.", None, 1, error)
+    _fail(
+        f"something went wrong that should not have: {type(error).__name__}: {error}",
+        "run it again with ADAPTER_HUB_DEBUG=1 and report what it prints",
+        1,
+        error,
+    )
+
+
+def _plugin_lines(built_in: list[str]) -> list[tuple[str, str]]:
+    """What ``--help --all`` says of plugins, none of which it imports."""
+    from adapter_hub.cli.plugin_commands import find_commands
+
+    commands, problems = find_commands(built_in)
+    lines = [(name, f"of {each.distribution} {each.version}") for name, each in commands.items()]
+    return lines + [(each.plugin, f"of {each.distribution}: {each.reason}") for each in problems]
+
+
+def _fail(message: str, hint: str | None, code: int, error: BaseException) -> NoReturn:
     if os.environ.get("ADAPTER_HUB_DEBUG") == "1":
         raise error
     with contextlib.suppress(AttributeError, OSError):
@@ -99,6 +142,12 @@ def _discard_output() -> None:
     """What cannot be written would be tried again at exit, with a complaint of Python's."""
     with contextlib.suppress(AttributeError, OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_all(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(ctx.get_help())
+        ctx.exit()
 
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -128,6 +177,14 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
     expose_value=False,
     callback=_print_version,
     help="Print the version.",
+)
+@click.option(
+    "--all",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_all,
+    help="With --help: the commands of plugins too.",
 )
 @click.pass_context
 def group(ctx: click.Context, registry: Path | None, quiet: bool, verbose: bool) -> None:

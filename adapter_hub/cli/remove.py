@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from adapter_hub.cli.context import Context, pass_context
+from adapter_hub.cli.context import Context, confirm, pass_context
 
 
 @click.command("remove", epilog="Example: adapter-hub remove gpt-lora@1")
@@ -28,22 +26,9 @@ def command(context: Context, reference: str, yes: bool) -> None:
     target = f"{parsed} and the files of {count} version{'s' * (count != 1)}"
     version = adapter.version(parsed.selector) if parsed.selector else None
     if not yes:
-        _confirm(target, str(parsed))
+        confirm(target, f"adapter-hub remove {parsed} --yes")
     if version is not None:
         remove_version(registry, adapter, version)
     else:
         remove_adapter(registry, adapter.name)
     context.say(f"removed {target}")
-
-
-def _confirm(target: str, reference: str) -> None:
-    """Ask. Raises UsageError where nobody can answer."""
-    from adapter_hub.errors import UsageError
-
-    # A process without a terminal may have no standard input at all.
-    if sys.stdin is None or sys.stdin.closed or not sys.stdin.isatty():
-        raise UsageError(
-            f"nobody can be asked here whether to remove {target}; nothing was removed.",
-            hint=f"adapter-hub remove {reference} --yes",
-        )
-    click.confirm(f"remove {target}?", abort=True, err=True)

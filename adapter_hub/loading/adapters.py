@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapter_hub.errors import AdapterHubError, IncompatibleError
+from adapter_hub.errors import AdapterHubError, IncompatibleError, UnknownOfferError
 from adapter_hub.loading.bases import (
     base_folder,
     load_model,
@@ -30,6 +30,7 @@ from adapter_hub.loading.folders import (
 )
 from adapter_hub.loading.hub import fetch_adapter, first_line
 from adapter_hub.loading.identity import base_identity, differences, read_json, safetensors_header
+from adapter_hub.loading.origins import recorded_distributions, with_origin
 from adapter_hub.loading.recorded import base_of, root_of
 from adapter_hub.model import Base, Reference
 from adapter_hub.plugins import Catalog
@@ -112,7 +113,7 @@ def _open_version(reference: Reference, registry: Registry, catalog: Catalog) ->
     return Opened(
         reference,
         base,
-        base_folder(base, catalog, registry.folder),
+        _located(base, record, catalog, registry.folder),
         folder,
         version.number,
         version_digest(version.files),
@@ -128,9 +129,16 @@ def _open_folder(reference: Reference, registry: Registry | None, catalog: Catal
     config = check_adapter_folder(folder)
     record = read_record(folder)
     base = base_of(config, record, folder, registry)
-    located = base_folder(base, catalog, root_of(registry))
+    located = _located(base, record, catalog, root_of(registry))
     digest = version_digest(file_digests(folder))
     return Opened(reference, base, located, folder, None, digest, config, record)
+
+
+def _located(base: Base, record: dict[str, Any], catalog: Catalog, root: Path) -> Path:
+    try:
+        return base_folder(base, catalog, root)
+    except UnknownOfferError as error:
+        raise with_origin(error, record) from None
 
 
 def _check_method(opened: Opened, catalog: Catalog) -> None:
@@ -142,8 +150,8 @@ def _check_method(opened: Opened, catalog: Catalog) -> None:
     if offer is not None:
         offer.resolve()  # its module makes the type known to PEFT
         return
-    origin = recorded(opened.record, "method").get("distribution")
-    hint = f"pip install {origin}" if origin and origin != "built in" else "adapter-hub methods"
+    origin = recorded_distributions({"method": opened.record.get("method")})
+    hint = f"pip install {origin[0]}" if origin else "adapter-hub methods"
     raise IncompatibleError(
         f"{opened.reference} was made with the method {kind or '(none)'}, which nothing here offers.",
         hint=hint,

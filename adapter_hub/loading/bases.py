@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter_hub.errors import AdapterHubError, BaseModelError, IncompatibleError, PluginError
+from adapter_hub.isolation import talk_on_stderr
 from adapter_hub.loading.code import check_trusted_code, code_digest, refuse_own_code
 from adapter_hub.loading.hub import fetch_base, first_line
 from adapter_hub.loading.identity import base_identity, weight_files
@@ -163,7 +164,8 @@ def _from_plugin(name: str, catalog: Catalog) -> Path:
     offer = catalog.find("base", name)
     factory = offer.resolve()
     try:
-        return Path(factory())
+        with talk_on_stderr():
+            return Path(factory())
     except AdapterHubError:
         raise
     except Exception as error:

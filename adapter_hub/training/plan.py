@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from adapter_hub.datasets.files import check_file, is_data_file
-from adapter_hub.errors import DataError, UnknownNameError, UsageError
+from adapter_hub.errors import DataError, UnknownNameError, UnknownOfferError, UsageError
+from adapter_hub.loading.origins import newest_record, with_origin
 from adapter_hub.model import Base, Recipe, TrainingSettings, check_name
 from adapter_hub.options import check_options, suggestion
 from adapter_hub.plugins import BUILT_IN, Catalog, Offer
@@ -52,6 +53,13 @@ class Plan:
 
 def make_plan(registry: Registry, name: str, changes: Changes, catalog: Catalog) -> Plan:
     """Settle what ``train NAME`` does. Raises UsageError, OptionError, UnknownNameError, DataError."""
+    try:
+        return _make_plan(registry, name, changes, catalog)
+    except UnknownOfferError as error:
+        raise with_origin(error, newest_record(registry, name)) from None
+
+
+def _make_plan(registry: Registry, name: str, changes: Changes, catalog: Catalog) -> Plan:
     before = current_recipe(registry, name)
     recipe = change_recipe(before, changes)
     if not (recipe.base or registry.has_adapter(name)):
