@@ -45,9 +45,33 @@ def model_card(facts: CardFacts, existing: str | None) -> str:
     before = card.data.to_dict()
     after = _metadata(facts, before)
     text = _SECTION.sub(lambda _match: section, card.text)
+    head = existing[: len(existing) - len(card.text)]
     if after == before:
-        return existing[: len(existing) - len(card.text)] + text
-    return f"---\n{_yaml(after)}\n---\n{text}"
+        return head + text
+    spliced = _spliced(head, {key: after[key] for key in after if after[key] != before.get(key)})
+    # A person may write YAML in ways that no splice by lines foresees.
+    return (spliced if _tells(spliced, after) else f"---\n{_yaml(after)}\n---\n") + text
+
+
+def _tells(head: str, metadata: Mapping[str, Any]) -> bool:
+    import yaml
+    from huggingface_hub import ModelCard
+
+    try:
+        return bool(ModelCard(head, ignore_metadata_errors=True).data.to_dict() == metadata)
+    except (ValueError, yaml.YAMLError):
+        return False
+
+
+def _spliced(head: str, changed: Mapping[str, Any]) -> str:
+    """A card's metadata with other values of some keys; every other line, and its order, stays."""
+    for key, value in changed.items():
+        # The key's line, and those below it that are indented or items of its list.
+        lines = rf"^{re.escape(key)}[ \t]*:.*\n(?:(?:[ \t]+.*|- .*|-)?\n)*"
+        old = re.search(lines, head, re.M) or re.search(r"(?=^---[ \t]*\n\Z)", head, re.M)
+        if old:
+            head = f"{head[: old.start()]}{_yaml({key: value})}\n{head[old.end() :]}"
+    return head
 
 
 def _yaml(metadata: dict[str, Any]) -> str:

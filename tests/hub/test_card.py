@@ -103,6 +103,33 @@ def test_a_persons_words_and_metadata_stay() -> None:
     assert metadata(renewed)["model-index"][0]["results"][0]["metrics"][0]["value"] == 0.1
 
 
+def test_metadata_keeps_its_order_and_its_comments() -> None:
+    written = (
+        "---\n"
+        "# ours, agreed with Ann\n"
+        "license: mit  # as the data\n"
+        "tags:\n- 'sql'   # for the search\n- lora\n\n"
+        "# languages\n"
+        "language: [de, en]\n"
+        "base_model: somebody/else\n"
+        "---\n# SQL\n"
+    )
+    renewed = model_card(dataclasses.replace(FACTS, license=None), written)
+    head = renewed.partition("\n---\n")[0]
+    assert head.startswith("---\n# ours, agreed with Ann\nlicense: mit  # as the data\ntags:\n")
+    assert "\n# languages\nlanguage: [de, en]\nbase_model: openai-community/gpt2\n" in head
+    assert metadata(renewed)["tags"] == ["sql", "lora", "adapter-hub"]
+    assert metadata(renewed)["library_name"] == "peft"
+    assert model_card(dataclasses.replace(FACTS, license=None), renewed) == renewed
+
+
+def test_metadata_that_no_splice_foresees_is_written_anew() -> None:
+    odd = '---\n{"tags": [a],\n"license": mit}\n---\n# x\n'
+    told = metadata(model_card(FACTS, odd))
+    assert told["tags"] == ["a", "adapter-hub", "lora"]
+    assert told["license"] == "mit"
+
+
 def test_a_section_that_was_taken_out_stays_out() -> None:
     assert BEGIN not in model_card(FACTS, "---\nlicense: mit\n---\n# Only this\n")
 
