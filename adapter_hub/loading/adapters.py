@@ -21,6 +21,7 @@ from adapter_hub.loading.bases import (
 )
 from adapter_hub.loading.code import refuse_adapter_code, refuse_own_code
 from adapter_hub.loading.dtype import choose_device
+from adapter_hub.loading.fit import compare, described
 from adapter_hub.loading.folders import (
     CONFIG,
     WEIGHTS,
@@ -28,6 +29,7 @@ from adapter_hub.loading.folders import (
     read_record,
     recorded,
 )
+from adapter_hub.loading.heads import adapter_head, base_head
 from adapter_hub.loading.hub import fetch_adapter, first_line
 from adapter_hub.loading.identity import base_identity, differences, read_json, safetensors_header
 from adapter_hub.loading.origins import recorded_distributions, with_origin
@@ -221,18 +223,19 @@ def _load_peft(opened: Opened, view: Path, dtype: torch.dtype) -> Any:
         refuse_own_code(f"base {opened.base.name!r}", error)
         # An adapter from elsewhere can break PEFT and safetensors in any way.
         raise IncompatibleError(
-            f"{opened.reference} does not fit base {opened.base.name!r}: {_misfit(error)}",
+            f"{opened.reference} does not fit base {opened.base.name!r}: {_misfit(opened, error)}",
             hint=f"adapter-hub show {opened.reference}",
         ) from error
 
 
-def _misfit(error: Exception) -> str:
-    """PEFT's page of size mismatches as one line."""
-    text = str(error)
-    mismatches = [line.strip() for line in text.splitlines() if "size mismatch" in line]
-    if not mismatches:
+def _misfit(opened: Opened, error: Exception) -> str:
+    """What ``check`` says of it, instead of PEFT's page of size mismatches."""
+    assert opened.folder is not None
+    try:
+        fit = compare(adapter_head(opened.folder), base_head(opened.base_folder))
+    except AdapterHubError:
         return first_line(error)
-    return f"{len(mismatches)} weights have other shapes, first {mismatches[0].removeprefix('size mismatch for ')}"
+    return described(fit) if fit.misfits else first_line(error)
 
 
 def _check_loaded(opened: Opened, model: Any) -> None:

@@ -382,13 +382,14 @@ def test_weights_of_other_shapes_are_refused_in_one_sentence(own: Path) -> None:
     folder = loose(own)
     workshop.edit_json(folder / "adapter_config.json", r=4)
     told = str(refusal(own, str(folder)))
-    assert "does not fit base 'llama': 8 weights have other shapes, first base_model." in told
+    rank = "its configuration says rank 4 and its weights have rank 8, for 4 modules, such as"
+    assert f"does not fit base 'llama': {rank} model.layers.0." in told
 
 
 def test_modules_that_are_not_in_the_base_are_refused(own: Path) -> None:
     folder = loose(own)
     workshop.edit_json(folder / "adapter_config.json", target_modules=["nope"])
-    assert "does not fit base 'llama': Target modules" in str(refusal(own, str(folder)))
+    assert "the base has none of its target_modules: nope" in str(refusal(own, str(folder)))
 
 
 def test_a_module_that_matches_nothing_beside_one_that_does_is_refused(own: Path) -> None:
