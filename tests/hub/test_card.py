@@ -57,6 +57,14 @@ def test_a_new_card_tells_what_there_is_to_tell() -> None:
     assert "epochs" not in card
 
 
+def test_a_dataset_with_options_and_a_licence() -> None:
+    recipe = {"data": "sql", "data_options": {"style": "messages", "limit": 9}}
+    record = {"recipe": recipe, "data": {"rows": 9, "licence": "BSD-3-Clause"}}
+    card = model_card(dataclasses.replace(FACTS, record=record), None)
+    assert "| data options | style=messages, limit=9 |\n| data licence | BSD-3-Clause |" in card
+    assert metadata(card)["license"] == "mit", "the adapter's, not the data's"
+
+
 def test_the_hub_can_read_the_card() -> None:
     card = ModelCard(model_card(FACTS, None))
     assert card.data.eval_results is not None
