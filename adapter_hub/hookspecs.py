@@ -7,7 +7,7 @@ becomes visible only when all of its hooks have returned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,7 +63,14 @@ class RegisterMethod(Protocol):
 
 class RegisterDataset(Protocol):
     def __call__(
-        self, name: str, factory: Callable[[], Iterable[Row]] | str, *, summary: str | None = None
+        self,
+        name: str,
+        factory: Callable[..., Iterable[Row]] | str,
+        *,
+        summary: str | None = None,
+        splits: Sequence[str] = (),
+        licence: str | None = None,
+        columns: Mapping[str, str] | None = None,
     ) -> None: ...
 
 
@@ -94,7 +101,14 @@ def register_datasets(register: RegisterDataset) -> None:
 
     ``factory()`` yields rows. A ``str`` is a passage of running text. A mapping is one example:
     ``text``; ``prompt`` and ``completion``; ``messages``; or ``instruction``, ``input``,
-    ``output``.
+    ``output``. Rows are taken one by one, so a generator may be larger than memory, and one that
+    never ends is read as far as a run's steps need. The factory's signature is the dataset's
+    option schema, set with ``--data-option``.
+
+    ``splits`` are its parts (``("train", "validation")``): the factory then takes ``split``, one
+    of them. Its name alone is the part ``train``, else the first one; ``NAME:SPLIT`` is another,
+    and ``validation`` is what a run holds out unless it is told otherwise. ``licence`` is that of
+    the rows, and ``columns`` says what each column means.
     """
 
 

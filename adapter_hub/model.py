@@ -152,6 +152,7 @@ class Recipe:
     method: str = "lora"
     options: Mapping[str, Any] = field(default_factory=dict)
     data: str | None = None
+    data_options: Mapping[str, Any] = field(default_factory=dict)
     eval_data: str | None = None
     column_map: Mapping[str, str] = field(default_factory=dict)
     training: TrainingSettings = field(default_factory=TrainingSettings)

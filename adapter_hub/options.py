@@ -96,8 +96,8 @@ def check_options(
     return checked
 
 
-def parse_assignment(text: str) -> tuple[str, Any]:
-    """``key=value`` with a TOML value; a bare word, or nothing, is a string.
+def parse_assignment(text: str, flag: str = "-o") -> tuple[str, Any]:
+    """``key=value`` with a TOML value; a bare word, or nothing, is a string. ``flag`` took it.
 
     Raises UsageError when there is no ``=`` or no key, or half an array, table or quoted string.
     """
@@ -113,7 +113,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         if raw.startswith(("[", "{", '"', "'")):
             raise UsageError(
                 f"the value of {key!r} is not a TOML value: {raw}.",
-                hint=f'quote it for the shell, as in -o \'{key}=["q_proj", "v_proj"]\'',
+                hint=f'quote it for the shell, as in {flag} \'{key}=["q_proj", "v_proj"]\'',
             )
         return key, raw
     return key, document["value"]

@@ -8,7 +8,8 @@ reported as one Problem and offers nothing.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from types import ModuleType
@@ -63,6 +64,9 @@ class Offer:
     peft_type: str | None = None
     tuner: type | str | None = None
     hooks: type[hookspecs.TrainHooks] | str | None = None
+    splits: tuple[str, ...] = ()
+    licence: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def resolve(self) -> Callable[..., Any]:
         """The factory itself, imported now if it was given by name; PEFT then knows its method.
@@ -77,7 +81,16 @@ class Offer:
     def options(self) -> tuple[Option, ...]:
         """What a recipe can set. Raises PluginError."""
         found = options_of(self.resolve())
-        return tuple(each for each in found if each.name not in _PEFT_INTERNAL)
+        if self.kind == "method":
+            return tuple(each for each in found if each.name not in _PEFT_INTERNAL)
+        if not self.splits:
+            return found
+        if not any(each.name == "split" for each in found):
+            raise PluginError(
+                f"{self.kind} {self.name!r} of {self.distribution} declares splits, and its "
+                "factory takes no `split`."
+            )
+        return tuple(each for each in found if each.name != "split")
 
     def train_hooks(self) -> hookspecs.TrainHooks:
         """What the method does while it trains. Raises PluginError."""
@@ -214,6 +227,9 @@ class Catalog:
                 peft_type: str | None = None,
                 tuner: type | str | None = None,
                 hooks: type[hookspecs.TrainHooks] | str | None = None,
+                splits: Sequence[str] = (),
+                licence: str | None = None,
+                columns: Mapping[str, str] | None = None,
             ) -> None:
                 taken = self.offers[kind].get(name) or next(
                     (offer for offer in offers if (offer.kind, offer.name) == (kind, name)), None
@@ -229,6 +245,7 @@ class Catalog:
                 if tuner is not None:
                     peft_type = peft_type or name.upper()
                     self._refuse_second_tuner(peft_type, offers)
+                _check_about(f"{kind} {name!r}", splits, licence, columns)
                 offers.append(
                     Offer(
                         kind=kind,
@@ -241,6 +258,9 @@ class Catalog:
                         peft_type=peft_type,
                         tuner=tuner,
                         hooks=hooks,
+                        splits=tuple(splits),
+                        licence=licence,
+                        columns=dict(columns or {}),
                     )
                 )
 
@@ -297,3 +317,23 @@ def _checked_manager(module: ModuleType, name: str) -> pluggy.PluginManager:
     if not manager.get_hookcallers(module):
         raise PluginError("it implements no hook: mark its functions with @adapter_hub.hookimpl")
     return manager
+
+
+def _check_about(owner: str, splits: Any, licence: Any, columns: Any) -> None:
+    """What a dataset says of itself is printed and looked up later. Raises PluginError."""
+    names = [splits] if isinstance(splits, str) else list(splits)
+    if names == [splits] or not all(map(_is_split, names)) or len({*names}) < len(names):
+        raise PluginError(
+            f'the splits of {owner} must be names such as ("train", "validation"), not {splits!r}'
+        )
+    if not isinstance(licence, (str, type(None))):
+        raise PluginError(f"the licence of {owner} must be a string, not {licence!r}")
+    texts = [*columns, *columns.values()] if isinstance(columns, Mapping) else [columns]
+    if columns is not None and not all(isinstance(each, str) for each in texts):
+        raise PluginError(
+            f"the columns of {owner} must be a table of names and meanings, not {columns!r}"
+        )
+
+
+def _is_split(name: Any) -> bool:
+    return isinstance(name, str) and bool(re.fullmatch(r"[\w.-]+", name))

@@ -411,3 +411,85 @@ def test_options_are_those_that_a_recipe_can_set(install: Install) -> None:
     names = {each.name for each in loaded().find("method", "scales").options()}
     assert "target_modules" in names
     assert not names & {"peft_type", "task_type", "base_model_name_or_path", "revision"}
+
+
+# --- what a dataset says of itself ---------------------------------------------------------------
+
+
+def about(code: str) -> str:
+    return HEAD + (
+        "def rows(split='train', limit: int = 3): return []\n"
+        "@hookimpl\n"
+        f"def register_datasets(register): register('rows', rows, {code})\n"
+    )
+
+
+def test_a_dataset_declares_splits_licence_and_columns(install: Install) -> None:
+    install("one", about("splits=['train', 'test'], licence='CC0-1.0', columns={'text': 'a line'}"))
+    offer = loaded().find("dataset", "rows")
+    assert (offer.splits, offer.licence) == (("train", "test"), "CC0-1.0")
+    assert offer.columns == {"text": "a line"}
+    assert [each.name for each in offer.options()] == ["limit"]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("splits='train'", "the splits of dataset 'rows' must be names such as"),
+        ("splits=('a', 'a')", "must be names such as"),
+        ("splits=('a:b',)", "must be names such as"),
+        ("splits=('',)", "must be names such as"),
+        ("splits=(1,)", "must be names such as"),
+        ("splits=1", "'int' object is not iterable"),
+        ("licence=1", "the licence of dataset 'rows' must be a string, not 1"),
+        ("columns=['text']", "the columns of dataset 'rows' must be a table of names and meanings"),
+        ("columns={'text': 1}", "must be a table of names and meanings, not {'text': 1}"),
+    ],
+)
+def test_what_it_says_must_have_its_form(install: Install, code: str, reason: str) -> None:
+    install("one", about(code))
+    catalog = loaded()
+    (problem,) = catalog.problems
+    assert reason in problem.reason
+    assert "rows" not in offered(catalog)
+
+
+def test_without_splits_everything_is_an_option(install: Install) -> None:
+    """Also what has the name of a field that PEFT keeps to itself."""
+    code = (
+        "def rows(split='train', revision='x'): return []\n"
+        "@hookimpl\n"
+        "def register_datasets(register): register('rows', rows)\n"
+    )
+    install("one", HEAD + code)
+    options = loaded().find("dataset", "rows").options()
+    assert [each.name for each in options] == ["split", "revision"]
+
+
+def test_a_wrong_data_option_fails_before_anything_heavy(install: Install, tmp_path: Path) -> None:
+    install("one", about("splits=['train', 'validation']"))
+    (tmp_path / "registry.toml").write_text('schema = 1\n[bases.tiny]\nsource = "plugin:tiny"\n')
+    script = (
+        "import sys\n"
+        "from adapter_hub.cli.main import group\n"
+        "try: group.main(sys.argv[1:])\n"
+        "except SystemExit as end: print(end.code)\n"
+        "print(sorted({'torch', 'peft', 'transformers', 'datasets', 'numpy'} & sys.modules.keys()))"
+    )
+    where, base = ("--registry", str(tmp_path)), ("--base", "tiny")
+    for words, told in [
+        (
+            ("train", "x", *base, "--data", "rows", "--data-option", "limt=2"),
+            "did you mean 'limit'",
+        ),
+        (("train", "x", *base, "--data", "rows", "--data-option", "limit=x"), "takes integer"),
+        (("train", "x", *base, "--data", "rows:valid"), "did you mean 'validation'"),
+        (("data", "preview", "rows", *base, "--data-option", "limt=2"), "did you mean 'limit'"),
+        (("data", "preview", "rows:valid", *base), "did you mean 'validation'"),
+        (("data", "preview", "rows", *base, "--data-option", "limit=[2"), "--data-option 'limit="),
+    ]:
+        done = subprocess.run(
+            [sys.executable, "-c", script, *where, *words], capture_output=True, text=True
+        )
+        assert done.stdout == "2\n[]\n", done.stderr
+        assert told in done.stderr

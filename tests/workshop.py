@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 BASES = ("llama", "gpt2", "chatty")
@@ -41,6 +42,21 @@ def make_workshop(folder: Path, bases: dict[str, Path], *names: str) -> Path:
     return folder
 
 
+def offering(name: str, factory: Any, **about: Any) -> Any:
+    """A catalog with a dataset of a plugin in it, registered with ``about``."""
+    from adapter_hub.hookspecs import hookimpl
+    from adapter_hub.plugins import load_catalog
+
+    def register_datasets(register: Any) -> None:
+        register(name, factory, **about)
+
+    module = ModuleType("a_plugin")
+    module.register_datasets = hookimpl(register_datasets)  # type: ignore[attr-defined]
+    catalog = load_catalog()
+    catalog.add_plugin(module, "a_plugin", "a-plugin", "1")
+    return catalog
+
+
 def write_rows(path: Path, rows: list[Any]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
@@ -57,7 +73,10 @@ def run_training(folder: Path, name: str = "sums", *, resume: bool = False, **ho
     }
     changes = {
         key: how.pop(key)
-        for key in ("base", "method", "options", "data", "eval_data", "column_map")
+        for key in (
+            *("base", "method", "options"),
+            *("data", "data_options", "eval_data", "column_map"),
+        )
         if key in how
     }
     settings = {"steps": 6, "learning_rate": 0.05, "dtype": "float32", "max_length": 64, **how}

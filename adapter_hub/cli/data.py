@@ -39,6 +39,13 @@ def command() -> None:
 @click.option(
     "--column-map", multiple=True, metavar="COLUMN=NAME", help="Read COLUMN as NAME; repeatable."
 )
+@click.option(
+    "--data-option",
+    "data_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the dataset; repeatable.",
+)
 @json_option("the rows and totals")
 @pass_context
 def preview(
@@ -49,23 +56,25 @@ def preview(
     max_length: int,
     train_on: str,
     column_map: tuple[str, ...],
+    data_options: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Show the first rows of DATA: tokens, what is trained on, lengths, and the bad rows."""
     from adapter_hub.options import parse_assignment
     from adapter_hub.plugins import load_catalog
-    from adapter_hub.training.plan import check_data, data_as_recipe_says
+    from adapter_hub.training.plan import data_as_recipe_says
+    from adapter_hub.training.sources import find_source
 
     registry = context.open_registry()
     catalog = load_catalog()
-    data = data_as_recipe_says(data, registry)
-    check_data(data, registry.folder, catalog)
+    options = dict(parse_assignment(each, "--data-option") for each in data_options)
+    source = find_source(data_as_recipe_says(data, registry), registry.folder, catalog, options)
     chosen = registry.base(base)
     columns = {key: str(value) for key, value in map(parse_assignment, column_map)}
     context.prepare_libraries()
     from adapter_hub.training.preview import preview_data
 
-    found = preview_data(registry, chosen, data, catalog, rows, max_length, train_on, columns)  # type: ignore[arg-type]
+    found = preview_data(registry, chosen, source, catalog, rows, max_length, train_on, columns)  # type: ignore[arg-type]
     if as_json:
         print_json(found)
         return
@@ -82,8 +91,10 @@ def preview(
     context.say(f"(trained on: {legend}; style {found['style']})")
     lengths = found["lengths"]
     click.echo(
-        f"{found['rows']:,} rows, {found['examples']:,} examples; tokens a row: {lengths['min']} to {lengths['max']}, "
-        f"median {lengths['median']}; {found['loss_tokens']:,} of {found['tokens']:,} tokens trained on; "
+        f"{'' if found['whole'] else 'the first '}{found['rows']:,} rows, "
+        f"{found['examples']:,} examples; "
+        f"tokens a row: {lengths['min']} to {lengths['max']}, median {lengths['median']}; "
+        f"{found['loss_tokens']:,} of {found['tokens']:,} tokens trained on; "
         f"{found['truncated']:,} cut at {found['max_length']}; {found['bad']:,} bad rows"
     )
     for bad in found["bad_rows"]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import click
 
 from adapter_hub.cli.context import Context, json_option, pass_context, print_json, print_table
@@ -33,6 +31,8 @@ def command(context: Context, name: str | None, as_json: bool) -> None:
                 [(each.name, each.distribution, each.summary) for each in offers],
             )
         return
+    from adapter_hub.cli.option_list import options_json, print_options
+
     offer = catalog.find("method", name)
     options = offer.options()
     if as_json:
@@ -41,43 +41,10 @@ def command(context: Context, name: str | None, as_json: bool) -> None:
                 "name": offer.name,
                 "summary": offer.summary,
                 "from": offer.distribution,
-                "options": [
-                    {
-                        "name": each.name,
-                        "type": each.type_name,
-                        "required": each.required,
-                        "default": None if each.required else _jsonable(each.default),
-                        "help": each.help,
-                    }
-                    for each in options
-                ],
+                "options": options_json(options),
             }
         )
         return
-    from adapter_hub.registry.splice import format_value
-
-    width = min(96, shutil.get_terminal_size().columns)
     click.echo(f"{offer.name}: {offer.summary} ({offer.distribution})\n")
-    for each in options:
-        default = (
-            "required"
-            if each.required
-            else ""
-            if each.default is None
-            else f"default {format_value(_jsonable(each.default))}"
-        )
-        head = f"{click.style(each.name, bold=True)}  {each.type_name}"
-        click.echo(f"{head}  {default}".rstrip())
-        if each.help:
-            click.echo(
-                click.wrap_text(
-                    each.help, width=width, initial_indent="    ", subsequent_indent="    "
-                )
-            )
+    print_options(options)
     context.say(f"\nset them with -o: adapter-hub train NAME --method {offer.name} -o KEY=VALUE")
-
-
-def _jsonable(value: object) -> object:
-    return (
-        value if isinstance(value, (str, int, float, bool, list, dict, type(None))) else str(value)
-    )

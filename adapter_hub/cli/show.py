@@ -36,6 +36,7 @@ def command(context: Context, reference: str, as_json: bool) -> None:
             ("method", recipe["method"]),
             ("options", recipe["options"]),
             ("data", recipe["data"]),
+            ("data options", recipe["data_options"]),
             ("held out", recipe["eval_data"]),
             ("training", recipe["training"]),
             ("versions", found["versions"]),

@@ -29,7 +29,14 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="A method option; repeatable.",
 )
-@click.option("--data", help="A dataset, a file, or hf:OWNER/DATASET.")
+@click.option("--data", help="A dataset, DATASET:SPLIT, a file, or hf:OWNER/DATASET.")
+@click.option(
+    "--data-option",
+    "data_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the dataset; repeatable.",
+)
 @click.option("--eval-data", help="Rows to measure the held-out loss on.")
 @click.option(
     "--eval-fraction", type=float, help="Share of the rows to hold out instead; 0 for none."
@@ -79,6 +86,7 @@ def command(
     method: str | None,
     options: tuple[str, ...],
     data: str | None,
+    data_options: tuple[str, ...],
     eval_data: str | None,
     column_map: tuple[str, ...],
     resume: bool,
@@ -108,6 +116,7 @@ def command(
         method=method,
         options=dict(map(parse_assignment, options)),
         data=data and data_as_recipe_says(data, registry),
+        data_options=dict(parse_assignment(each, "--data-option") for each in data_options),
         eval_data=eval_data and data_as_recipe_says(eval_data, registry),
         column_map={key: str(value) for key, value in map(parse_assignment, column_map)},
         training={key: value for key, value in settings.items() if value is not None},

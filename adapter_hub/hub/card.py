@@ -192,6 +192,8 @@ def _table(facts: CardFacts) -> str:
         ("options", _pairs(recorded(recipe, "options"))),
         ("trainable parameters", record.get("trainable_parameters")),
         ("data", recipe.get("data")),
+        ("data options", _pairs(recorded(recipe, "data_options"))),
+        ("data licence", data.get("licence")),
         ("rows", data.get("rows")),
         ("data fingerprint", data.get("fingerprint")),
         ("training", _pairs({key: value for key, value in training.items() if value is not None})),

@@ -360,6 +360,7 @@ def _recipe(record: Mapping[str, Any], base: Base) -> Recipe | None:
             method=str(told.get("method", "lora")),
             options=json.loads(json.dumps(recorded(told, "options"))),
             data=_own_data(told.get("data")),
+            data_options=json.loads(json.dumps(recorded(told, "data_options"))),
             eval_data=_own_data(told.get("eval_data")),
             column_map=recorded(told, "column_map"),
             training=read_training(given, ("adapter_hub.json", "recipe")),

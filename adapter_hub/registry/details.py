@@ -23,6 +23,7 @@ def details(registry: Registry, name: str, selector: str | None) -> dict[str, An
         "recipe": {
             "options": {},
             "data": None,
+            "data_options": {},
             "eval_data": None,
             "training": {},
             "base": adapter.recipe.base,

@@ -18,7 +18,8 @@ from adapter_hub.registry.scan import Header, Path, Scan
 
 KEY_ORDER = (
     *("schema", "source", "revision"),
-    *("base", "method", "options", "data", "eval_data", "column_map", "training"),
+    *("base", "method", "options", "data", "data_options"),
+    *("eval_data", "column_map", "training"),
     *("description", "tags", "aliases", "versions"),
     *("created", "recipe", "files", "metrics", "hub"),
 )

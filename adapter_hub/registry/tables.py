@@ -15,6 +15,7 @@ ADAPTER_KEYS = {
     "method": str,
     "options": Mapping,
     "data": str,
+    "data_options": Mapping,
     "eval_data": str,
     "column_map": Mapping,
     "training": Mapping,

@@ -43,7 +43,7 @@ class Schedule:
         self._per_step = per_step
         self._seed = seed
         self.batches_per_epoch = math.ceil(len(lengths) / batch_size)
-        self._epochs: dict[int, list[list[int]]] = {}
+        self._epochs: dict[int, tuple[Any, Any]] = {}
 
     def steps_for(self, epochs: float) -> int:
         """Optimizer steps in ``epochs`` passes, at least one."""
@@ -61,21 +61,20 @@ class Schedule:
             # Two epochs can meet in one step; older ones are never asked for again.
             self._epochs = {key: value for key, value in self._epochs.items() if key == epoch - 1}
             self._epochs[epoch] = self._shuffled(epoch)
-        return self._epochs[epoch][index]
+        order, batches = self._epochs[epoch]
+        start = batches[index] * self._batch_size
+        batch: list[int] = order[start : start + self._batch_size].tolist()
+        return batch
 
-    def _shuffled(self, epoch: int) -> list[list[int]]:
+    def _shuffled(self, epoch: int) -> tuple[Any, Any]:
+        """All examples, each batch's side by side, and the order of the batches: arrays of int64."""
         random = np.random.default_rng((self._seed, epoch))
         order = random.permutation(len(self._lengths))
         pool = self._batch_size * POOL
-        batches: list[list[int]] = []
         for start in range(0, len(order), pool):
             part = order[start : start + pool]
-            part = part[np.argsort(self._lengths[part], kind="stable")]
-            batches += [
-                part[each : each + self._batch_size].tolist()
-                for each in range(0, len(part), self._batch_size)
-            ]
-        return [batches[index] for index in random.permutation(len(batches))]
+            order[start : start + pool] = part[np.argsort(self._lengths[part], kind="stable")]
+        return order, random.permutation(self.batches_per_epoch)
 
 
 def in_order(examples: Examples, batch_size: int) -> list[list[int]]:

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from adapter_hub.datasets.files import BadRow, SourceRow, is_data_file, read_file, read_hub
-from adapter_hub.errors import AdapterHubError, DataError, TrainingError
+from adapter_hub.datasets.files import BadRow, SourceRow
+from adapter_hub.errors import DataError, TrainingError
 from adapter_hub.hookspecs import Row
-from adapter_hub.plugins import Catalog
 from adapter_hub.prompts.encode import Encoder, Example
 from adapter_hub.prompts.rows import RowError, Style, TrainingRow, read_row, style_of
 
@@ -87,15 +86,6 @@ class EncodedData:
         return int(np.count_nonzero(full > _list_lengths(self.table.column("input_ids"))))
 
 
-def open_rows(data: str, root: Path, catalog: Catalog) -> Iterator[SourceRow | BadRow]:
-    """The rows of a recipe's ``data``. Raises DataError, UnknownNameError, PluginError."""
-    if data.startswith("hf:"):
-        return read_hub(data.removeprefix("hf:"))
-    if is_data_file(data):
-        return read_file(root / data)
-    return _plugin_rows(data, catalog)
-
-
 def encode_data(
     data: str,
     rows: Iterable[SourceRow | BadRow],
@@ -154,7 +144,7 @@ def split(
         return Examples(encoded.table), None
     if count >= len(rows):
         raise DataError(f"{len(rows)} rows are too few to hold out {fraction:.0%} of them.")
-    held_out = np.isin(numbers, Random(seed).sample(rows.tolist(), count))
+    held_out = np.isin(numbers, rows[Random(seed).sample(range(len(rows)), count)])
     return (
         Examples(encoded.table, np.flatnonzero(~held_out)),
         Examples(encoded.table, np.flatnonzero(held_out)),
@@ -243,22 +233,6 @@ class Encoding:
             }
             for example in examples
         ]
-
-
-def _plugin_rows(name: str, catalog: Catalog) -> Iterator[SourceRow | BadRow]:
-    offer = catalog.find("dataset", name)
-    factory = offer.resolve()
-    number = 0
-    try:
-        for number, row in enumerate(factory(), 1):
-            yield SourceRow(f"{name} row {number}", row)
-    except AdapterHubError:
-        raise
-    except Exception as error:
-        raise DataError(
-            f"dataset {name!r} of {offer.distribution} broke after {number} rows: {type(error).__name__}: {error}",
-            hint="adapter-hub plugins",
-        ) from error
 
 
 def _as_bytes(row: Row) -> bytes:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adapter_hub.datasets.files import check_file, is_data_file
-from adapter_hub.errors import DataError, UnknownNameError, UnknownOfferError, UsageError
+from adapter_hub.datasets.files import is_data_file
+from adapter_hub.errors import UnknownNameError, UnknownOfferError, UsageError
 from adapter_hub.loading.origins import newest_record, with_origin
 from adapter_hub.model import Base, Recipe, TrainingSettings, check_name
 from adapter_hub.options import check_options, suggestion
 from adapter_hub.plugins import BUILT_IN, Catalog, Offer
 from adapter_hub.registry.store import Registry, require_base
+from adapter_hub.training.sources import DataSource, dataset_of, find_source, validation_of
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Changes:
     method: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     data: str | None = None
+    data_options: Mapping[str, Any] = field(default_factory=dict)
     eval_data: str | None = None
     column_map: Mapping[str, str] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -37,8 +38,9 @@ class Changes:
 class Plan:
     """A checked recipe with everything it names found. ``digest`` identifies it for ``status``.
 
-    ``before`` is the recipe as the registry had it, without this run's changes; ``plugins`` are
-    the distributions that offer its method, dataset and base, with their versions.
+    ``before`` is the recipe as the registry had it, without this run's changes; ``held_out`` is
+    what the loss is measured on, unless it is a share of ``data``; ``plugins`` are the
+    distributions that offer its method, datasets and base, with their versions.
     """
 
     name: str
@@ -46,7 +48,8 @@ class Plan:
     before: Recipe
     base: Base
     method: Offer
-    data: str
+    data: DataSource
+    held_out: DataSource | None
     digest: str
     plugins: Mapping[str, str]
 
@@ -69,20 +72,29 @@ def _make_plan(registry: Registry, name: str, changes: Changes, catalog: Catalog
             hint=f"for a new one: adapter-hub train {name} --base BASE --data DATA",
         )
     base = registry.base(require_base(recipe.base, name))
-    data = recipe.data
-    if not data:
+    if not recipe.data:
         raise UsageError(
             f"the recipe of {name!r} names no data.", hint=f"adapter-hub train {name} --data DATA"
         )
     method = catalog.find("method", recipe.method)
-    offers = [method]
-    for each in filter(None, (data, recipe.eval_data)):
-        offers += check_data(each, registry.folder, catalog)
+    data = find_source(recipe.data, registry.folder, catalog, recipe.data_options)
+    held_out = _held_out(recipe, data, registry.folder, catalog)
+    offers = [method, *(each.offer for each in (data, held_out) if each and each.offer)]
     if base.source.kind == "plugin":
         offers.append(catalog.find("base", base.source.location))
-    recipe = dataclasses.replace(recipe, options=check_method_options(method, recipe.options))
+    options = check_method_options(method, recipe.options)
+    recipe = dataclasses.replace(recipe, options=options, data_options=data.options)
     plugins = {each.distribution: each.version for each in offers if each.distribution != BUILT_IN}
-    return Plan(name, recipe, before, base, method, data, recipe_digest(recipe, base), plugins)
+    digest = recipe_digest(recipe, base)
+    return Plan(name, recipe, before, base, method, data, held_out, digest, plugins)
+
+
+def _held_out(recipe: Recipe, data: DataSource, root: Path, catalog: Catalog) -> DataSource | None:
+    """What the recipe names, else the part that its dataset declares for it."""
+    if recipe.eval_data:
+        same = data.offer is not None and dataset_of(recipe.eval_data) == data.offer.name
+        return find_source(recipe.eval_data, root, catalog, data.options if same else {})
+    return validation_of(data) if recipe.training.eval_fraction is None else None
 
 
 def current_recipe(registry: Registry, name: str) -> Recipe:
@@ -95,11 +107,14 @@ def current_recipe(registry: Registry, name: str) -> Recipe:
 
 
 def change_recipe(recipe: Recipe, changes: Changes) -> Recipe:
-    """``recipe`` with ``changes``. Another method starts with no options. Raises UsageError."""
+    """``recipe`` with ``changes``. Another method or dataset starts with no options. Raises UsageError."""
     for flag in ("base", "method", "data", "eval_data"):
         if getattr(changes, flag) == "":
             raise UsageError(f"--{flag.replace('_', '-')} is empty.")
     same_method = changes.method in (None, recipe.method)
+    same_data = not (changes.data and recipe.data) or dataset_of(changes.data) == dataset_of(
+        recipe.data
+    )
     training = {**recipe.training.given(), **changes.training}
     if "epochs" in changes.training and "steps" not in changes.training:
         training.pop("steps", None)
@@ -113,6 +128,7 @@ def change_recipe(recipe: Recipe, changes: Changes) -> Recipe:
         method=changes.method or recipe.method,
         options={**(recipe.options if same_method else {}), **changes.options},
         data=changes.data or recipe.data,
+        data_options={**(recipe.data_options if same_data else {}), **changes.data_options},
         eval_data=changes.eval_data or (None if split_anew else recipe.eval_data),
         column_map={**recipe.column_map, **changes.column_map},
         training=TrainingSettings(**training),
@@ -127,24 +143,6 @@ def check_method_options(method: Offer, options: Mapping[str, Any]) -> dict[str,
         owner=f"method {method.name!r}",
         see=f"adapter-hub methods {method.name}",
     )
-
-
-def check_data(data: str, root: Path, catalog: Catalog) -> list[Offer]:
-    """The dataset of that name, if it is one: files and the Hub need none.
-
-    Raises DataError for a file that is not there, UnknownNameError for an unknown dataset.
-    """
-    if data.startswith("hf:"):
-        return []
-    if not is_data_file(data):
-        return [catalog.find("dataset", data)]
-    try:
-        check_file(root / data)
-    except DataError as error:
-        if re.fullmatch(r"[\w.-]+/[\w.-]+", data):
-            error.hint = f"a dataset on the Hub is written hf:{data}"
-        raise
-    return []
 
 
 def data_as_recipe_says(data: str, registry: Registry) -> str:
@@ -167,6 +165,7 @@ def resolved(recipe: Recipe, base: Base) -> dict[str, Any]:
         "method": recipe.method,
         "options": dict(recipe.options),
         "data": recipe.data,
+        **({"data_options": dict(recipe.data_options)} if recipe.data_options else {}),
         "eval_data": recipe.eval_data,
         "column_map": dict(recipe.column_map),
         "training": dataclasses.asdict(recipe.training),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +14,18 @@ from adapter_hub.plugins import Catalog
 from adapter_hub.registry.store import Registry
 from adapter_hub.training.plan import Plan
 from adapter_hub.training.processes import process_count
+from adapter_hub.training.sources import DataSource, open_rows
 
 if TYPE_CHECKING:
+    from adapter_hub.datasets.files import BadRow, SourceRow
     from adapter_hub.hookspecs import TrainHooks
     from adapter_hub.prompts.encode import Encoder
     from adapter_hub.training.data import EncodedData, Examples
 
 Say = Callable[[str], None]
+STREAM_ROWS = 50_000
+"""Of a plugin's rows so many are read where the steps need fewer: the run's are drawn from them."""
+_CHOOSE = "choose with --eval-data or --eval-fraction"
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,7 @@ def prepare(plan: Plan, registry: Registry, catalog: Catalog, scratch: Path, say
         plan.recipe.training.max_length,
         context_length(model_config) or plan.recipe.training.max_length,
     )
-    data, held_out_data = _encode(plan, registry, catalog, scratch, tokenizer, max_length, say)
+    data, held_out_data = _encode(plan, registry.folder, scratch, tokenizer, max_length, say)
     examples, held_out = _split(plan, data, held_out_data, say)
     schedule, steps = _schedule(plan, examples)
     hooks = plan.method.train_hooks()
@@ -84,17 +91,11 @@ def prepare(plan: Plan, registry: Registry, catalog: Catalog, scratch: Path, say
 
 
 def _encode(
-    plan: Plan,
-    registry: Registry,
-    catalog: Catalog,
-    scratch: Path,
-    tokenizer: Any,
-    max_length: int,
-    say: Say,
+    plan: Plan, root: Path, scratch: Path, tokenizer: Any, max_length: int, say: Say
 ) -> tuple[EncodedData, EncodedData | None]:
     from adapter_hub.prompts.encode import Encoder
     from adapter_hub.prompts.rows import TrainingRow, style_of
-    from adapter_hub.training.data import encode_data, open_rows
+    from adapter_hub.training.data import encode_data
 
     settings, recipe = plan.recipe.training, plan.recipe
 
@@ -102,38 +103,66 @@ def _encode(
         style = style_of(row, bool(tokenizer.chat_template))
         return Encoder(tokenizer, style, max_length, settings.train_on)
 
-    def encode(data: str, file: str, encoder: Encoder | None) -> EncodedData:
+    def encode(source: DataSource, file: str, encoder: Encoder | None, note: str) -> EncodedData:
+        most = _most_rows(plan) if source.offer is not None else None
+        rows = _announced(open_rows(source, root), source, most, say)
         encoded = encode_data(
-            data,
-            open_rows(data, registry.folder, catalog),
+            source.name,
+            itertools.islice(rows, most),
             encoder,
             make_encoder,
             column_map=recipe.column_map,
             skip_bad=settings.on_bad_row == "skip",
             path=scratch / file,
         )
-        say(_data_line(data, encoded, max_length))
+        cut = most is not None and next(rows, None) is not None
+        say(_data_line(source, encoded, max_length, cut, note))
         return encoded
 
-    data = encode(plan.data, "train.arrow", None)
-    if not recipe.eval_data:
+    data = encode(plan.data, "train.arrow", None, "")
+    if plan.held_out is None:
         return data, None
-    return data, encode(
-        recipe.eval_data,
-        "eval.arrow",
-        Encoder(tokenizer, data.style, max_length, settings.train_on),
-    )
+    note = "" if recipe.eval_data else f"held out for evaluation ({_CHOOSE})"
+    encoder = Encoder(tokenizer, data.style, max_length, settings.train_on)
+    return data, encode(plan.held_out, "eval.arrow", encoder, note)
 
 
-def _data_line(data: str, encoded: EncodedData, max_length: int) -> str:
-    notes = []
+def _most_rows(plan: Plan) -> int | None:
+    """How many rows of a dataset that may be endless the run can use; None for all of them."""
+    from adapter_hub.training.data import AUTO_EVAL_SHARE
+
+    settings = plan.recipe.training
+    if settings.steps is None:
+        return None
+    used = settings.steps * settings.batch_size * settings.grad_accum * process_count()
+    share = settings.eval_fraction or AUTO_EVAL_SHARE
+    return max(STREAM_ROWS, math.ceil(used / (1 - share)))
+
+
+def _announced(
+    rows: Iterator[SourceRow | BadRow], source: DataSource, most: int | None, say: Say
+) -> Iterator[SourceRow | BadRow]:
+    """The same rows, with a word now and then while many are read."""
+    advice = "; if it never ends, say how far to read it: --steps" if source.offer else ""
+    for number, row in enumerate(rows, 1):
+        yield row
+        if number % STREAM_ROWS == 0 and number != most:
+            say(f"{source}: {number:,} rows so far{advice if most is None else ''}")
+
+
+def _data_line(
+    source: DataSource, encoded: EncodedData, max_length: int, cut: bool, note: str
+) -> str:
+    notes = [note] if note else []
+    if cut:
+        notes.append("more than the steps can use, so the rest is not read")
     if encoded.skipped:
         notes.append(f"{encoded.skipped:,} bad rows skipped, the first {encoded.first_skipped}")
     if encoded.truncated:
         notes.append(f"{encoded.truncated:,} cut at {max_length} tokens")
-    return f"{data}: {encoded.rows:,} rows, {len(encoded.table):,} examples" + "".join(
-        f"; {note}" for note in notes
-    )
+    first = "the first " if cut else ""
+    told = f"{source}: {first}{encoded.rows:,} rows, {len(encoded.table):,} examples"
+    return "; ".join([told, *notes])
 
 
 def _split(
@@ -146,7 +175,7 @@ def _split(
     fraction = plan.recipe.training.eval_fraction
     examples, held_out = split(data, fraction, plan.recipe.training.seed)
     if held_out is not None:
-        choice = "" if fraction is not None else " (choose with --eval-data or --eval-fraction)"
+        choice = "" if fraction is not None else f" ({_CHOOSE})"
         say(f"{len(held_out):,} of {len(data.table):,} examples held out for evaluation{choice}")
     return examples, held_out
 

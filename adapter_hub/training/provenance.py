@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from adapter_hub.training.prepare import Job
 if TYPE_CHECKING:
     from adapter_hub.training.checkpoint import Progress
     from adapter_hub.training.data import EncodedData
+    from adapter_hub.training.sources import DataSource
 
 
 def provenance(
@@ -46,9 +48,9 @@ def provenance(
             "version": plan.method.version,
         },
         "plugins": dict(plan.plugins),
-        "data": _data_record(job.data),
-        "eval_data": _data_record(job.held_out_data)
-        if job.held_out_data
+        "data": _data_record(job.data, plan.data),
+        "eval_data": _data_record(job.held_out_data, plan.held_out)
+        if job.held_out_data and plan.held_out
         else {"held_out": len(job.held_out or ())},
         "style": job.data.style,
         "max_length": job.max_length,
@@ -73,8 +75,11 @@ def _trusted_code(base: Base) -> dict[str, Any]:
     return {"trust_remote_code": True} | ({"code": base.code} if base.code else {})
 
 
-def _data_record(data: EncodedData) -> dict[str, Any]:
+def _data_record(data: EncodedData, source: DataSource) -> dict[str, Any]:
+    """What was read; ``split`` and ``licence`` where the dataset declares them."""
+    declared = {"split": source.split, "licence": source.offer and source.offer.licence}
     return {
+        **{key: value for key, value in declared.items() if value},
         "fingerprint": data.fingerprint,
         "rows": data.rows,
         "examples": len(data.table),
@@ -87,6 +92,11 @@ def _without_machine_paths(recipe: dict[str, Any]) -> dict[str, Any]:
     """The record travels with the files: an absolute path is cut to its last part."""
 
     def short(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [short(each) for each in value]
+        if isinstance(value, Mapping):
+            return {key: short(each) for key, each in value.items()}
         return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
-    return {**recipe, "data": short(recipe["data"]), "eval_data": short(recipe["eval_data"])}
+    told = ("data", "data_options", "eval_data")
+    return {key: short(value) if key in told else value for key, value in recipe.items()}

@@ -65,6 +65,14 @@ def test_a_base_with_code_of_its_own_is_to_be_read_first() -> None:
     assert card.count("trust_remote_code=True)") == 2
 
 
+def test_a_dataset_with_options_and_a_licence() -> None:
+    recipe = {"data": "sql", "data_options": {"style": "messages", "limit": 9}}
+    record = {"recipe": recipe, "data": {"rows": 9, "licence": "BSD-3-Clause"}}
+    card = model_card(dataclasses.replace(FACTS, record=record), None)
+    assert "| data options | style=messages, limit=9 |\n| data licence | BSD-3-Clause |" in card
+    assert metadata(card)["license"] == "mit", "the adapter's, not the data's"
+
+
 def test_the_hub_can_read_the_card() -> None:
     card = ModelCard(model_card(FACTS, None))
     assert card.data.eval_results is not None

@@ -136,6 +136,7 @@ def test_records_and_tables_are_two_forms_of_one_thing() -> None:
         method="ia3",
         options={"r": 8},
         data="f.jsonl",
+        data_options={"limit": 3},
         eval_data="g.jsonl",
         column_map={"q": "prompt"},
         training=TrainingSettings(steps=3, learning_rate=0.1),

@@ -223,6 +223,8 @@ def test_only_what_differs_is_written(registry: Registry) -> None:
         ({}, {"column_map": {"q": "prompt"}}, "column_map", {"q": "prompt"}),
         ({"column_map": {"q": "prompt"}}, {}, "column_map", None),
         ({"data": "d"}, {"data": "e"}, "data", "e"),
+        ({"data_options": {"x": 1}}, {"data_options": {"x": 2}}, "data_options", {"x": 2}),
+        ({"data_options": {"x": 1}}, {}, "data_options", None),
     ],
 )
 def test_one_change_of_a_recipe(

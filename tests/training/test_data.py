@@ -8,22 +8,18 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import workshop
 
 from adapter_hub.datasets.files import BadRow, SourceRow
 from adapter_hub.errors import DataError, TrainingError, UsageError
-from adapter_hub.hookspecs import hookimpl
 from adapter_hub.loading.bases import load_tokenizer
-from adapter_hub.plugins import load_catalog
 from adapter_hub.prompts.encode import Encoder
 from adapter_hub.prompts.rows import TrainingRow, style_of
-from adapter_hub.training.data import EncodedData, Examples, encode_data, open_rows, split
+from adapter_hub.training.data import EncodedData, Examples, encode_data, split
 
 
 @pytest.fixture(scope="module")
@@ -269,49 +265,7 @@ def test_too_few_rows_to_hold_any_out(tokenizer: Any, tmp_path: Path) -> None:
         split(data, 0.1, seed=0)
 
 
-# --- sources -------------------------------------------------------------------------------------
-
-
-def offering(factory: Any) -> Any:
-    module = ModuleType("a_plugin")
-
-    def register_datasets(register: Any) -> None:
-        register("mine", factory)
-
-    module.register_datasets = hookimpl(register_datasets)  # type: ignore[attr-defined]
-    catalog = load_catalog()
-    catalog.add_plugin(module, "a_plugin", "a-plugin", "1")
-    return catalog
-
-
-def test_rows_of_a_plugin() -> None:
-    rows = list(open_rows("mine", Path(), offering(lambda: ["one", {"text": "two"}])))
-    assert rows == [SourceRow("mine row 1", "one"), SourceRow("mine row 2", {"text": "two"})]
-
-
-def test_a_plugin_that_breaks_is_named() -> None:
-    def broken() -> Iterator[str]:
-        yield "one"
-        raise KeyError("two")
-
-    rows = open_rows("mine", Path(), offering(broken))
-    assert next(rows) == SourceRow("mine row 1", "one")
-    with pytest.raises(
-        DataError, match="dataset 'mine' of a-plugin broke after 1 rows: KeyError: 'two'"
-    ):
-        next(rows)
-
-
-def test_rows_of_a_file_beside_the_registry(tmp_path: Path) -> None:
-    workshop.write_rows(tmp_path / "rows.jsonl", ["one"])
-    (row,) = open_rows("rows.jsonl", tmp_path, load_catalog())
-    assert row == SourceRow("rows.jsonl:1", "one")
-
-
-def test_the_built_in_dataset() -> None:
-    first = next(open_rows("shakespeare", Path(), load_catalog()))
-    assert isinstance(first, SourceRow)
-    assert isinstance(first.row, str)
+# --- memory ---------------------------------------------------------------------------------------
 
 
 ENCODE_TWICE = """
@@ -320,12 +274,13 @@ from pathlib import Path
 from adapter_hub.loading.bases import load_tokenizer
 from adapter_hub.plugins import load_catalog
 from adapter_hub.prompts.encode import Encoder
-from adapter_hub.training.data import Examples, encode_data, open_rows
+from adapter_hub.training.data import Examples, encode_data
+from adapter_hub.training.sources import find_source, open_rows
 
 folder, tokenizer = Path(sys.argv[1]), load_tokenizer(Path(sys.argv[2]))
 for name in ("small.jsonl", "big.jsonl"):
     data = encode_data(
-        name, open_rows(name, folder, load_catalog()), None,
+        name, open_rows(find_source(name, folder, load_catalog()), folder), None,
         lambda row: Encoder(tokenizer, "plain", 512),
         column_map={}, skip_bad=False, path=folder / "rows.arrow",
     )

@@ -46,7 +46,7 @@ def recipe(project: Path) -> Path:
 def test_a_recipe_is_planned_as_it_stands(recipe: Path) -> None:
     made = plan(recipe)
     assert (made.name, made.base.name, made.method.name) == ("sums", "llama", "lora")
-    assert made.data == "rows.jsonl"
+    assert str(made.data) == "rows.jsonl"
     assert made.recipe.options == {"r": 4, "target_modules": ["q_proj"]}
     assert made.recipe.training.epochs == 2
     assert made.digest == recipe_digest(made.recipe, made.base)
@@ -101,7 +101,7 @@ def test_a_recipe_must_say_what_and_on_what(project: Path) -> None:
 
 
 def test_data_on_the_hub_is_not_looked_up(project: Path) -> None:
-    assert plan(project, base="llama", data="hf:nobody/nothing").data == "hf:nobody/nothing"
+    assert plan(project, base="llama", data="hf:nobody/nothing").data.name == "hf:nobody/nothing"
 
 
 def test_another_method_starts_with_no_options() -> None:
@@ -139,6 +139,7 @@ def test_a_digest_is_of_the_meaning() -> None:
     [
         Recipe(data="y.txt"),
         Recipe(eval_data="x.txt"),
+        Recipe(data_options={"limit": 1}),
         Recipe(options={"r": 9}),
         Recipe(method="ia3"),
         Recipe(column_map={"a": "b"}),
@@ -148,6 +149,14 @@ def test_a_digest_is_of_the_meaning() -> None:
 )
 def test_a_digest_sees_every_setting(other: Recipe) -> None:
     assert recipe_digest(other, BASE) != recipe_digest(Recipe(), BASE)
+
+
+def test_a_digest_without_data_options_is_what_it_was_before_there_were_any() -> None:
+    assert "data_options" not in resolved(Recipe(), BASE)
+    assert (
+        recipe_digest(Recipe(data="x.txt"), BASE)
+        == "sha256:812c813cfbd5a53bb2da4af3eb988f9834f77fa623d4093c37983a6c72f3e0c6"
+    )
 
 
 def test_a_digest_sees_the_base_but_not_its_name() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ from adapter_hub.datasets.files import BadRow, SourceRow
 from adapter_hub.errors import BaseModelError, DataError, UsageError
 from adapter_hub.plugins import load_catalog
 from adapter_hub.registry.store import Registry
-from adapter_hub.training.preview import preview_data
+from adapter_hub.training.preview import _median, preview_data
+from adapter_hub.training.sources import find_source
 
 
 def preview(folder: Path, data: str = "rows.jsonl", base: str = "llama", **how: Any) -> Any:
     registry = Registry.open(folder)
+    catalog = how.pop("catalog", None) or load_catalog()
+    source = find_source(data, folder, catalog)
     settings = {"shown": 2, "max_length": 64, "train_on": "completion", "column_map": {}, **how}
-    return preview_data(registry, registry.base(base), data, load_catalog(), **settings)
+    return preview_data(registry, registry.base(base), source, catalog, **settings)
 
 
 def test_rows_in_pieces(shop: Path) -> None:
@@ -123,3 +127,23 @@ def test_what_cannot_be_shown(shop: Path) -> None:
     (shop / "bases/llama/config.json").unlink()
     with pytest.raises(BaseModelError, match=r"has no config\.json"):
         preview(shop)
+
+
+def test_of_a_stream_the_beginning_is_counted(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless() -> Iterator[str]:
+        while True:
+            yield "the cat"
+
+    monkeypatch.setattr("adapter_hub.training.preview.STREAM_ROWS", 30)
+    told = preview(shop, "endless", catalog=workshop.offering("endless", endless))
+    assert (told["rows"], told["whole"], told["lengths"]["median"]) == (30, False, 3)
+    few = preview(shop, "few", catalog=workshop.offering("few", lambda: ["the cat"] * 30))
+    assert (few["rows"], few["whole"]) == (30, True)
+    assert preview(shop)["whole"]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "median"), [([1], 1), ([1, 2], 1), ([1, 2, 9], 2), ([3, 1, 1, 9, 9], 3)]
+)
+def test_the_median_needs_no_list(sizes: list[int], median: int) -> None:
+    assert _median(Counter(sizes)) == median
