@@ -111,6 +111,10 @@ def push(
     client = open_client(where)
     with hub_errors(where, repo):
         target = look(client, where, full_name(where, repo))
+    if options.private and target.head is not None:
+        say(
+            f"{target.repo} is there already, and stays as open as it is: --private is for new ones"
+        )
     base = base_to_name(registry, folder, _named_base(client, where, base_repo))
     files = outgoing(folder, base)
     _add_card(files, target, adapter, version, base, folder, options)

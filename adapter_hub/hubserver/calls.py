@@ -219,8 +219,9 @@ def hub_of(request: Request) -> Hub:
 def refusal(error: Refused) -> Response:
     """The answer that makes the client raise the error that it is."""
     message = error.message
-    headers = {**error.headers, "X-Error-Message": message.encode("ascii", "replace").decode()}
-    headers["X-Error-Message"] = headers["X-Error-Message"].replace("\n", " ").replace("\r", " ")
+    # A header has neither control characters nor blanks at its ends; the text may be of anywhere.
+    told = "".join(each if " " <= each <= "~" else "?" for each in " ".join(message.split()))
+    headers = {**error.headers, "X-Error-Message": told}
     if error.code:
         headers["X-Error-Code"] = error.code
     return JSONResponse({"error": message}, error.status, headers=headers)

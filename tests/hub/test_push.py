@@ -157,7 +157,8 @@ def test_a_pull_request_leaves_the_branch(ann: User, api: HfApi, base_repo: str)
 
 def test_tags_are_told_also_where_nothing_was_sent(ann: User, api: HfApi, base_repo: str) -> None:
     ann.json("push", "sums", "local/tagged", "--base-repo", base_repo)
-    done = ann("push", "sums", "--tag", "best")
+    done = ann("push", "sums", "--tag", "best", "--private")
+    assert "local/tagged is there already, and stays as open as it is" in done.stderr
     assert "nothing was sent\ntags: v1, best\n" in done.stdout
     assert {each.name for each in api.list_repo_refs("local/tagged").tags} == {"v1", "best"}
 

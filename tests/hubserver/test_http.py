@@ -120,6 +120,15 @@ def test_errors_have_codes(box: HubBox, ann: HfApi, weights: str) -> None:
         assert told.json["error"]
 
 
+@pytest.mark.parametrize("name", ["%20", "x%20", "%0D%0Ax", "%00", "%7F", "%C3%A4%20", "%E2%80%A8"])
+def test_an_error_about_any_name_is_an_answer(box: HubBox, repo: str, name: str) -> None:
+    """It is told in a header too, where not every character may be."""
+    for path in (f"/{repo}/resolve/main/{name}", f"/api/models/{repo}/revision/{name}"):
+        answer = ask(box, "GET", path)
+        assert 400 <= answer.status < 500
+        assert answer.headers["X-Error-Message"].isprintable()
+
+
 def test_a_page_begins_at_no_other_repository(box: HubBox, ann: HfApi, repo: str) -> None:
     ann.create_repo("ann/elsewhere", private=True, exist_ok=True)
     commit = ann.repo_info("ann/elsewhere").sha
