@@ -196,7 +196,9 @@ def test_another_pin_of_the_base(ann: User, ben: User, base_repo: str) -> None:
     refused = ben("pull", "local/drift")
     assert refused.returncode == 5
     assert other in refused.stderr
-    assert ben.json("pull", "local/drift", "--allow-base-drift")["version"] == 1
+    taken = ben("pull", "local/drift", "--allow-base-drift")
+    assert taken.returncode == 0, taken.stderr
+    assert f"it is checked against, and runs on, hf:{base_repo} at " in taken.stderr
 
 
 def test_a_taken_name(ann: User, ben: User, base_repo: str) -> None:
