@@ -34,6 +34,11 @@ class AdapterHubError(Exception):
         self.message = message
         self.hint = hint
 
+    def reword(self, message: str) -> None:
+        """Say it with another message: of what it is true, where only a caller knows that."""
+        self.message = message
+        self.args = (message,)
+
 
 class UsageError(AdapterHubError):
     exit_code = 2

@@ -53,7 +53,11 @@ def parse_source(text: str) -> Source:
     """Read a base's source. Raises UsageError."""
     kind, colon, location = text.partition(":")
     if not colon or not location or kind not in ("hf", "path", "plugin"):
-        raise UsageError(f"{text!r} is not a source: write hf:OWNER/REPO, path:DIR or plugin:NAME.")
+        folder = text.startswith((".", "/", "~", "\\"))
+        raise UsageError(
+            f"{text!r} is not a source: write hf:OWNER/REPO, path:DIR or plugin:NAME.",
+            hint=f"for a folder: path:{text}" if folder else None,
+        )
     if kind == "hf" and not _REPO.fullmatch(location):
         raise UsageError(f"{text!r} does not name a repository: write hf:OWNER/REPO.")
     return Source(kind, location)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ schema = 1
 # A base model is pinned: hf:OWNER/REPO with its commit, path:DIR, or plugin:NAME.
 [bases.tiny]
 source = "plugin:tiny"
+revision = "sha256:4b1604ebba6fff40570d45500a2610b49da5aed0e7e84eeecbbeb601c60e75db"
 
 # An adapter is a recipe; what it is trained into is added below it as versions.
 # `adapter-hub methods lora` lists the options, `adapter-hub datasets` the data.

@@ -16,4 +16,4 @@ def command(context: Context, old: str, new: str) -> None:
     from adapter_hub.registry.versions import rename_adapter
 
     rename_adapter(context.open_registry(), old, new)
-    context.say(f"renamed {old} to {new}")
+    context.say(f"renamed {old} to {new}" if old != new else f"{old} has that name already")

@@ -159,6 +159,11 @@ def _standard_input(context: Context) -> str:
     if sys.stdin.isatty():
         context.say("type the prompt, end with Ctrl-D")
     try:
-        return sys.stdin.read().removesuffix("\n")
+        prompt = sys.stdin.read().removesuffix("\n")
+        if prompt:
+            return prompt
+        raise UsageError(
+            "there is no PROMPT, and standard input is empty.", hint='adapter-hub run REF "…"'
+        )
     except UnicodeDecodeError as error:
         raise DataError(f"standard input is not UTF-8 text ({error.reason}).") from None

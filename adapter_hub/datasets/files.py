@@ -6,6 +6,7 @@ file is malformed. Parquet files and Hub datasets go through it.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import glob
 import itertools
@@ -13,7 +14,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from adapter_hub.datasets.arrays import BrokenArray, array_rows
 from adapter_hub.datasets.passages import passages
@@ -70,6 +71,8 @@ def read_hub(location: str) -> Iterator[SourceRow | BadRow]:
     from datasets import load_dataset
 
     name, _, parts = location.partition(":")
+    if not name:
+        raise DataError("hf: names no dataset: write hf:OWNER/DATASET.")
     name, _, revision = name.partition("@")
     configuration, _, split = parts.rpartition(":")
     try:
@@ -113,15 +116,19 @@ def _undecodable_line(path: Path) -> int:
 
 
 def _read_jsonl(path: Path) -> Iterator[SourceRow | BadRow]:
-    with path.open(encoding="utf-8-sig", newline="\n") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             if line.strip():
                 yield _json_row(f"{path.name}:{number}", line)
 
 
-def _json_row(where: str, line: str) -> SourceRow | BadRow:
+def _json_row(where: str, line: bytes) -> SourceRow | BadRow:
     try:
-        row = json.loads(line)
+        row = json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        return BadRow(where, f"is not UTF-8 text ({error.reason})")
     except (ValueError, RecursionError) as error:
         return BadRow(where, f"is not JSON ({error})")
     return SourceRow(where, row)
@@ -129,12 +136,11 @@ def _json_row(where: str, line: str) -> SourceRow | BadRow:
 
 def _read_json(path: Path) -> Iterator[SourceRow | BadRow]:
     """An array of rows, or JSON lines under another name."""
+    head = _first_line_of(path)
+    if not head.startswith("["):
+        yield from _read_objects(path, head)
+        return
     with path.open(encoding="utf-8-sig") as file:
-        head = _first_line_of(file)
-        if not head.startswith("["):
-            yield from _read_objects(path, head)
-            return
-        file.seek(0)
         try:
             for number, (line, row) in enumerate(array_rows(file), 1):
                 yield SourceRow(f"{path.name}:{line} row {number}", row)
@@ -142,12 +148,13 @@ def _read_json(path: Path) -> Iterator[SourceRow | BadRow]:
             raise DataError(f"{path}:{error.line}: {error}.") from None
 
 
-def _first_line_of(file: TextIO) -> str:
+def _first_line_of(path: Path) -> str:
     """The first line that is not blank, without its spaces; only the start of a long one."""
-    head = "\n"
-    while head and not head.strip():
+    with path.open("rb") as file:
         head = file.readline(1024)
-    return head.strip()
+        while head and not head.removeprefix(codecs.BOM_UTF8).strip():
+            head = file.readline(1024)
+    return head.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace").strip()
 
 
 def _read_objects(path: Path, head: str) -> Iterator[SourceRow | BadRow]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from adapter_hub.errors import DataError, UsageError
+from adapter_hub.errors import AdapterHubError, DataError, UsageError
 from adapter_hub.loading.adapters import Opened, load, open_reference
 from adapter_hub.loading.memory import memory_shortage
 from adapter_hub.model import DType, Reference, parse_reference
@@ -160,6 +160,15 @@ class Generator:
             self._result(prompt, len(own), self._unpadded(new.tolist()), sampling, share, seed)
             for prompt, own, new in zip(prompts, encoded, output[:, width:], strict=True)
         ]
+
+    def check(self, prompts: Sequence[Prompt], system: str | None = None) -> None:
+        """Raises UsageError or DataError for the first prompt that cannot be answered, by number."""
+        for number, prompt in enumerate(prompts, 1):
+            try:
+                self._prompt_ids(prompt, system)
+            except AdapterHubError as error:
+                error.reword(f"prompt {number} of {len(prompts)}: {error.message}")
+                raise
 
     def seed(self, sampling: Sampling) -> int | None:
         """Seed the random state and return the seed; None when nothing is drawn.
@@ -323,6 +332,7 @@ def in_batches(
     answers, and the same seed with the same prompts in the same batches gives all of them again.
     Raises UsageError, DataError.
     """
+    generator.check(prompts, system)
     seed = generator.seed(sampling)
     for start in range(0, len(prompts), batch_size):
         batch = prompts[start : start + batch_size]

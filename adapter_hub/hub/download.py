@@ -43,7 +43,7 @@ def named_by(repo: str, folder: Path) -> Iterator[None]:
         yield
     except (BaseModelError, IncompatibleError, UsageError) as error:
         told = error.message.replace(f"{folder}{os.sep}", f"{repo}/").replace(str(folder), repo)
-        error.message, error.args = told, (told,)
+        error.reword(told)
         raise
 
 

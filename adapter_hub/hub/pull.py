@@ -162,7 +162,10 @@ def _take(
         base = registry.base(options.base)
     else:
         base = find_pulled_base(registry, commit, folder, options.allow_base_drift)
-        if base.name in registry.base_names() and base.revision != registry.base(base.name).revision:
+        if (
+            base.name in registry.base_names()
+            and base.revision != registry.base(base.name).revision
+        ):
             say(f"it is checked against, and runs on, {base.source} at {base.revision}")
     fit = _fit(registry, catalog, commit, files, folder, base)
     sizes = {each: file.size for each, file in files.items()}

@@ -10,7 +10,7 @@ import glob
 from collections.abc import Iterable
 from pathlib import Path
 
-from adapter_hub.errors import BaseModelError, UnknownNameError, UsageError
+from adapter_hub.errors import BaseModelError, HubError, UnknownNameError, UsageError
 from adapter_hub.loading.code import CODE
 from adapter_hub.loading.folders import CONFIG, RECORD, TOKENIZER_FILES, WEIGHTS
 from adapter_hub.loading.identity import weight_files
@@ -59,14 +59,21 @@ def fetch_adapter(reference: Reference) -> Path:
     """The snapshot of an ``hf:`` adapter in the cache.
 
     Its configuration first: a whole model under that name is not fetched to find that out.
-    Raises UnknownNameError, UsageError.
+    Raises UnknownNameError, HubError, UsageError.
     """
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
     try:
         folder = _snapshot(None, reference.target, reference.selector, [CONFIG])
         if (folder / CONFIG).is_file():
             return _snapshot(None, reference.target, folder.name, _ADAPTER)
-    except Exception as error:
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise UnknownNameError(
+            f"{reference} is not there, or not yours to see: {first_line(error)}",
+            hint="check the name; for a private one: adapter-hub login",
+        ) from error
+    except Exception as error:
+        raise HubError(
             f"{reference} cannot be fetched: {first_line(error)}",
             hint="check the name and the network",
         ) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from adapter_hub.errors import OptionError
 from adapter_hub.options import check_options, options_of
 
 if TYPE_CHECKING:
@@ -163,9 +164,12 @@ def lora(
 ) -> LoraConfig:
     """A ``peft.LoraConfig`` for a causal language model. Raises OptionError for a table's key.
 
-    PEFT itself checks the values when it makes the layers.
+    PEFT itself checks the values when it makes the layers, but a negative dropout, which it takes
+    for none.
     """
     given = {name: value for name, value in locals().items() if value is not None}
+    if not 0 <= lora_dropout < 1:
+        raise OptionError(f"option 'lora_dropout' must be from 0 to below 1, not {lora_dropout}.")
     import peft
 
     for name in TABLES.keys() & given.keys():

@@ -165,7 +165,10 @@ def _renamed(
         if column not in value and name not in optional
     ]
     if missing:
-        raise RowError(f"has no column {missing[0]!r}, which the column map names")
+        raise RowError(
+            f"has no column {missing[0]!r}, which the column map names "
+            "(--column-map, or column_map in the recipe)"
+        )
     # A renamed column takes the place of one that has the name already, but for another renamed one.
     taken = set(column_map.values()) - set(column_map)
     kept = {key: item for key, item in value.items() if key not in taken}

@@ -50,6 +50,7 @@ def count_parameters(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 peft_model = get_peft_model(model, copy.deepcopy(peft_config))
+            _require_tokens(peft_config, model)
         except Exception as error:
             if "meta" in str(error).lower() or isinstance(error, NotImplementedError):
                 return None
@@ -57,6 +58,17 @@ def count_parameters(
     trainable, total = peft_model.get_nb_trainable_parameters()
     require_trainable(method, trainable)
     return trainable, total
+
+
+def _require_tokens(peft_config: PeftConfig, model: Any) -> None:
+    """Raises ValueError for a token that the base does not have: weights not loaded cannot tell."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    for name in ("trainable_token_indices", "token_indices"):
+        chosen = getattr(peft_config, name, None) or []
+        lists = chosen.values() if isinstance(chosen, dict) else [chosen]
+        wrong = [each for tokens in lists for each in tokens if not -rows <= each < rows]
+        if wrong:
+            raise ValueError(f"{name} holds {wrong[0]}, and the base has {rows} tokens")
 
 
 def attach(method: Offer, model: Any, peft_config: PeftConfig) -> Any:
@@ -90,7 +102,8 @@ def require_trainable(method: Offer, trainable: int) -> None:
 
 def refused(method: Offer, error: Exception) -> OptionError:
     """What PEFT says about a configuration, in one sentence."""
-    text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    said = str(error).partition("Exception raised from")[0]  # torch adds a page of C++
+    text = " ".join(said.split()).rstrip(".") or type(error).__name__
     # PEFT knows the modules of the architectures that it has heard of.
     unknown = "specify `target_modules`" in text
     return OptionError(

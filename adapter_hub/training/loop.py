@@ -83,16 +83,24 @@ def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None])
                     _save(run, progress, optimizer)
                     saved = time.monotonic()
                 if stop and not finished:
-                    raise Interrupted(
-                        f"stopped after step {progress.step} of {run.steps}; the registry is as it was.",
-                        hint=f"adapter-hub train {run.name} --resume, with the same flags",
-                    )
+                    raise _interrupted(run, f"stopped after step {progress.step} of {run.steps}")
         if run.held_out is not None and not _evaluated_at(progress, progress.step):
             loss = evaluate(run, head, run.held_out)
             progress.evaluations.append({"step": progress.step, "loss": loss})
+    except KeyboardInterrupt:
+        if run.checkpoint.is_file():
+            raise _interrupted(run, "interrupted") from None
+        raise
     finally:
         head.detach()
     return progress
+
+
+def _interrupted(run: Run, what: str) -> Interrupted:
+    return Interrupted(
+        f"{what}; the registry is as it was.",
+        hint=f"adapter-hub train {run.name} --resume, with the same flags",
+    )
 
 
 def evaluate(run: Run, head: LossHead, examples: Examples) -> float:
@@ -255,6 +263,8 @@ def _stop_requests() -> Iterator[Callable[[], bool]]:
         yield requested.is_set
         return
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    # What was started to ignore them, as by nohup, goes on.
+    before = {each: handler for each, handler in before.items() if handler != signal.SIG_IGN}
 
     def request(number: int, _frame: object) -> None:
         if requested.is_set():

@@ -130,7 +130,11 @@ def change_recipe(recipe: Recipe, changes: Changes) -> Recipe:
         data=changes.data or recipe.data,
         data_options={**(recipe.data_options if same_data else {}), **changes.data_options},
         eval_data=changes.eval_data or (None if split_anew else recipe.eval_data),
-        column_map={**recipe.column_map, **changes.column_map},
+        column_map={
+            # Other data has other columns.
+            **(recipe.column_map if changes.data in (None, recipe.data) else {}),
+            **changes.column_map,
+        },
         training=TrainingSettings(**training),
     )
 

@@ -11,6 +11,10 @@ from typing import Any
 import pytest
 import tomli
 
+from adapter_hub.bases import tiny
+from adapter_hub.cli.init import TEMPLATE
+from adapter_hub.loading.identity import base_identity
+
 Hub = Callable[..., Any]
 
 TWO = """
@@ -51,6 +55,12 @@ def test_init_writes_a_registry_that_reads_back(
     again = hub("init")
     assert again.code == 4
     assert "nothing was changed" in again.err
+
+
+def test_init_pins_the_embedded_base_as_it_is() -> None:
+    pinned = tomli.loads(TEMPLATE)["bases"]["tiny"]["revision"]
+    own = tomli.loads((Path(__file__).parents[2] / "registry.toml").read_text())["bases"]["tiny"]
+    assert pinned == own["revision"] == base_identity(tiny()).weights
 
 
 def test_base_add_pins_list_show_remove(hub: Hub, project: Path, bases: dict[str, Path]) -> None:

@@ -46,6 +46,14 @@ def test_a_closed_standard_input(
     assert "there is no PROMPT, and standard input is closed." in result.err
 
 
+def test_an_empty_standard_input(hub: Hub, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a script forgot the prompt."""
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    result = hub("run", "base:llama")
+    assert result.code == 2
+    assert "there is no PROMPT, and standard input is empty." in result.err
+
+
 def test_standard_input_that_is_no_text(
     hub: Hub, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

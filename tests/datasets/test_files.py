@@ -73,7 +73,19 @@ def test_an_empty_file_has_no_rows(tmp_path: Path, name: str, content: str) -> N
     assert rows(write(tmp_path, name, content)) == []
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.tsv", "a.txt"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+@pytest.mark.parametrize("lines", [0, 3, 5000])
+def test_a_row_that_is_not_utf8_is_a_bad_row(tmp_path: Path, name: str, lines: int) -> None:
+    fine = b'{"text": "fine"}\n'
+    path = write(tmp_path, name, fine * lines + b'{"text": "caf\xe9"}\n' + fine)
+    rows = list(read_file(path))
+    assert len(rows) == lines + 2
+    [bad] = [row for row in rows if isinstance(row, BadRow)]
+    assert bad.where == f"{name}:{lines + 1}"
+    assert bad.reason.startswith("is not UTF-8 text")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.txt"])
 @pytest.mark.parametrize("lines", [0, 3, 5000])
 def test_text_that_is_not_utf8_is_named_with_its_line(
     tmp_path: Path, name: str, lines: int

@@ -109,6 +109,13 @@ def test_batches_keep_the_order(sums: Generator) -> None:
     assert list(in_batches(sums, [], GREEDY, 3)) == []
 
 
+def test_a_prompt_that_is_too_long_is_named_before_any_is_answered(sums: Generator) -> None:
+    told = in_batches(sums, [*PROMPTS, "the cat " * 500], GREEDY, 1)
+    number = len(PROMPTS) + 1
+    with pytest.raises(UsageError, match=rf"prompt {number} of {number}: the prompt has \d+ tok"):
+        next(told)
+
+
 # --- seeds ---------------------------------------------------------------------------------------
 
 

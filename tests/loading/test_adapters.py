@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from adapter_hub.errors import (
     AdapterHubError,
     BaseModelError,
+    HubError,
     IncompatibleError,
     UnknownNameError,
     UsageError,
@@ -107,7 +108,7 @@ def test_a_bare_base(trained: Path) -> None:
         ("base:gone", UnknownNameError, "no base 'gone'"),
         ("./gone", UsageError, "there is no folder gone"),
         ("./bases/llama", UsageError, "has no adapter_config.json, so it is not a PEFT adapter"),
-        ("hf:nobody/nothing", UnknownNameError, "hf:nobody/nothing cannot be fetched: "),
+        ("hf:nobody/nothing", HubError, "hf:nobody/nothing cannot be fetched: "),
     ],
 )
 def test_a_reference_to_nothing(

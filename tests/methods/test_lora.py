@@ -24,6 +24,13 @@ OPTIONS = {option.name: option for option in options_of(lora)}
 PEFT_OPTIONS = {option.name: option for option in options_of(peft.LoraConfig)}
 PEFT_FIELDS = {field.name for field in dataclasses.fields(peft.LoraConfig) if field.init}
 
+
+@pytest.mark.parametrize("share", [-1.0, 1.0, float("nan")])
+def test_a_share_to_drop_is_a_share(share: float) -> None:
+    with pytest.raises(OptionError, match="'lora_dropout' must be from 0 to below 1, not"):
+        lora(lora_dropout=share)
+
+
 TRAINABLE_TABLES: dict[str, dict[str, Any]] = {
     "kasa_config": {"beta": 1e-3},
     "monteclora_config": {"num_samples": 2, "buffer_size": 2},

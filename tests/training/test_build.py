@@ -88,6 +88,12 @@ def test_an_option_error_of_a_factory_stays_as_it_is() -> None:
         ({"r": 0}, "`r` should be a positive integer"),
         ({"target_modules": ["nope"]}, "Target modules .*nope.* not found in the base model"),
         ({"target_modules": "all-nonsense"}, "not found in the base model"),
+        ({"trainable_token_indices": [1, 999_999]}, r"holds 999999, and the base has \d+ tokens"),
+        (
+            {"trainable_token_indices": {"embed_tokens": [-999]}},
+            "trainable_token_indices holds -999",
+        ),
+        ({"r": 10**23}, r"too (big|large)|Overflow|overflow|out of range|empty"),
         ({"layers_to_transform": 7}, "not found in the base model|no modules were targeted"),
     ],
 )

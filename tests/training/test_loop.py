@@ -183,6 +183,24 @@ def test_a_second_ctrl_c_stops_at_once(shop: Path) -> None:
     assert not Registry.open(shop).has_adapter("sums")
 
 
+def test_a_second_ctrl_c_tells_of_the_checkpoint_that_there_is(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapter_hub.training.loop.CHECKPOINT_SECONDS", -1.0)
+    with pytest.raises(Interrupted, match=r"^interrupted; the registry is as it was\.$") as told:
+        workshop.run_training(shop, on_step=interrupt_at(2, times=2))
+    assert told.value.hint == "adapter-hub train sums --resume, with the same flags"
+
+
+def test_a_run_that_was_started_to_ignore_ctrl_c_goes_on(shop: Path) -> None:
+    """As by nohup, or in the background of a script."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert workshop.run_training(shop, steps=3, on_step=interrupt_at(2, times=2)).version == 1
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_at_the_last_step_is_too_late(shop: Path) -> None:
     assert workshop.run_training(shop, steps=2, on_step=interrupt_at(2)).version == 1
 

@@ -60,6 +60,10 @@ def test_changes_come_on_top(recipe: Path) -> None:
     assert made.base.name == "gpt2"
     assert made.recipe.training == TrainingSettings(epochs=2, learning_rate=1e-3, seed=3)
     assert made.recipe.column_map == {"a": "text"}
+    same = change_recipe(made.recipe, Changes(data=made.recipe.data, column_map={"b": "input"}))
+    assert same.column_map == {"a": "text", "b": "input"}
+    # The columns of other data have other names.
+    assert change_recipe(made.recipe, Changes(data="other.jsonl")).column_map == {}
 
 
 def test_a_new_name_is_an_empty_recipe(project: Path) -> None:
