@@ -38,7 +38,11 @@ WITH_COMMAS = (
 
 def main(train: str, validation: str) -> None:
     for split, path in (("train", train), ("validation", validation)):
-        texts = [json.loads(line)["text"] for line in Path(path).open(encoding="utf-8")]
+        texts = [
+            json.loads(line)["text"]
+            for line in Path(path).read_text(encoding="utf-8").split("\n")
+            if line
+        ]
         lines = [
             json.dumps(table, ensure_ascii=False, separators=(",", ":")) for table in tables(texts)
         ]

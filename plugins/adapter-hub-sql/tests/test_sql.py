@@ -38,7 +38,7 @@ def test_it_is_found_with_its_parts_and_options(catalog: Catalog) -> None:
 @pytest.mark.parametrize(("split", "count"), [("train", 1000), ("validation", 100)])
 def test_every_query_runs(split: str, count: int) -> None:
     database = sqlite3.connect(":memory:")
-    for line in (FOLDER / f"{split}.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (FOLDER / f"{split}.jsonl").read_text(encoding="utf-8").split("\n")[:-1]:
         table = json.loads(line)
         columns = ", ".join(map(quoted, table["columns"]))
         database.execute(f"CREATE TABLE IF NOT EXISTS {quoted(table['table'])} ({columns})")
@@ -74,7 +74,10 @@ def test_quotes_in_names_and_values() -> None:
 
 def test_no_table_is_in_both_parts() -> None:
     names = [
-        {json.loads(line)["table"] for line in (FOLDER / f"{split}.jsonl").open(encoding="utf-8")}
+        {
+            json.loads(line)["table"]
+            for line in (FOLDER / f"{split}.jsonl").read_text("utf-8").split("\n")[:-1]
+        }
         for split in ("train", "validation")
     ]
     assert not names[0] & names[1]
