@@ -46,7 +46,7 @@ def command_names() -> set[str]:
         command = group.get_command(context, name)
         if isinstance(command, click.Group):
             names |= {f"{name} {each}" for each in command.list_commands(context)}
-        else:
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             names.add(name)
     return names
 

@@ -1,4 +1,4 @@
-"""``adapter-hub plugins``."""
+"""``adapter-hub plugins``: the list; each subcommand has a file of its own."""
 
 from __future__ import annotations
 
@@ -13,12 +13,25 @@ _NAMED = 5
 """The most offers of a plugin that are named in the table; ``--json`` has them all."""
 
 
-@click.command("plugins", epilog="Example: adapter-hub plugins --json")
+@click.group(
+    "plugins",
+    invoke_without_command=True,
+    subcommand_metavar="[COMMAND] …",
+    epilog="Example: adapter-hub plugins --json",
+)
 @click.option("--check", is_flag=True, help="Exit with 1 when a plugin is broken.")
 @json_option("an array")
 @pass_context
 def command(context: Context, check: bool, as_json: bool) -> None:
     """List what is built in and each plugin's offers, and say which plugins are broken."""
+    if subcommand := click.get_current_context().invoked_subcommand:
+        if check or as_json:
+            raise click.UsageError(f"--check and --json are for the list, not for {subcommand}.")
+        return
+    _list(check, as_json)
+
+
+def _list(check: bool, as_json: bool) -> None:
     from importlib.metadata import version
 
     from adapter_hub.plugins import BUILT_IN, KINDS, load_catalog

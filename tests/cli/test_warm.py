@@ -37,3 +37,8 @@ def test_a_plugin_with_many_offers_is_still_a_line() -> None:
     assert _shown(["method a", "base b"]) == "method a, base b"
     many = [f"method m{number}" for number in range(7)]
     assert _shown([*many, "base b"]) == "7 methods, 1 base"
+
+
+def test_the_flags_of_the_list_are_not_for_what_is_below_it(hub: Hub) -> None:
+    assert hub("plugins", "no-such-thing").code == 2
+    assert "[COMMAND]" in hub("plugins", "--help").out
