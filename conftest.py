@@ -29,8 +29,11 @@ os.environ.update(
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 
 import fakes
-import models
 import workshop
+
+from adapter_hub.testing.models import save_llama
+
+pytest_plugins = ["adapter_hub.testing"]
 
 # A busy machine misses any deadline; what CI finds, it finds again.
 settings.register_profile("local", deadline=None)
@@ -62,15 +65,13 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of random models: ``llama``, ``other`` (same shape), ``short`` (one layer), ``chatty``, ``gpt2``."""
+def bases(tmp_path_factory: pytest.TempPathFactory, tiny_bases: dict[str, Path]) -> dict[str, Path]:
+    """The kit's, and more random models: ``other`` (Llama's shape) and ``short`` (one layer)."""
     folder = tmp_path_factory.mktemp("bases")
     return {
-        "llama": models.save_llama(folder / "llama"),
-        "other": models.save_llama(folder / "other", seed=1),
-        "short": models.save_llama(folder / "short", layers=1),
-        "chatty": models.save_llama(folder / "chatty", chat=True),
-        "gpt2": models.save_gpt2(folder / "gpt2"),
+        **tiny_bases,
+        "other": save_llama(folder / "other", seed=1),
+        "short": save_llama(folder / "short", layers=1),
     }
 
 

@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adapter_hub.bases.cache import built_once as built_once
     from adapter_hub.errors import AdapterHubError as AdapterHubError
     from adapter_hub.generation.generate import generate as generate
     from adapter_hub.hookspecs import TrainHooks as TrainHooks
@@ -29,6 +30,7 @@ _EXPORTS = {
     "Changes": "adapter_hub.training.plan",
     "Registry": "adapter_hub.registry.store",
     "TrainHooks": "adapter_hub.hookspecs",
+    "built_once": "adapter_hub.bases.cache",
     "generate": "adapter_hub.generation.generate",
     "hookimpl": "adapter_hub.hookspecs",
     "pull": "adapter_hub.hub.pull",
@@ -43,6 +45,7 @@ __all__ = [
     "Changes",
     "Registry",
     "TrainHooks",
+    "built_once",
     "generate",
     "hookimpl",
     "pull",

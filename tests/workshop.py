@@ -1,45 +1,18 @@
-"""A registry whose bases lie beside it, and short real runs in it."""
+"""The published kit's registry, bases and runs, and what only the project's own tests do to them."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-BASES = ("llama", "gpt2", "chatty")
+from adapter_hub.testing import make_workshop as make_workshop
+from adapter_hub.testing import run_training as run_training
+from adapter_hub.testing import write_rows as write_rows
+
 ADAPTER_HUB = [sys.executable, "-m", "adapter_hub"]
-
-
-def make_workshop(folder: Path, bases: dict[str, Path], *names: str) -> Path:
-    """Copies of some bases in ``folder/bases``, a registry that names them so, and rows."""
-    text = "schema = 1\n"
-    for name in names or BASES:
-        shutil.copytree(bases[name], folder / "bases" / name)
-        text += f'\n[bases.{name}]\nsource = "path:bases/{name}"\n'
-    (folder / "registry.toml").write_text(text, encoding="utf-8")
-    write_rows(
-        folder / "rows.jsonl",
-        [
-            {"prompt": f"Q: {n} plus one?\nA:", "completion": f" {n + 1}" + " the cat" * (n % 7)}
-            for n in range(40)
-        ],
-    )
-    write_rows(
-        folder / "chats.jsonl",
-        [
-            {
-                "messages": [
-                    {"role": "user", "content": f"what is {n}?"},
-                    {"role": "assistant", "content": f"it is {n}"},
-                ]
-            }
-            for n in range(40)
-        ],
-    )
-    return folder
 
 
 def offering(name: str, factory: Any, **about: Any) -> Any:
@@ -57,36 +30,10 @@ def offering(name: str, factory: Any, **about: Any) -> Any:
     return catalog
 
 
-def write_rows(path: Path, rows: list[Any]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def run_training(folder: Path, name: str = "sums", *, resume: bool = False, **how: Any) -> Any:
-    """Train ``name`` on rows for a few steps; ``how`` are Changes, and settings of the training."""
-    from adapter_hub.registry.store import Registry
-    from adapter_hub.training.plan import Changes
-    from adapter_hub.training.train import train
-
-    listeners = {
-        key: how.pop(key) for key in ("say", "on_step", "catalog", "restart") if key in how
-    }
-    changes = {
-        key: how.pop(key)
-        for key in (
-            *("base", "method", "options"),
-            *("data", "data_options", "eval_data", "column_map"),
-        )
-        if key in how
-    }
-    settings = {"steps": 6, "learning_rate": 0.05, "dtype": "float32", "max_length": 64, **how}
-    return train(
-        name,
-        Changes(**{"base": "llama", "data": "rows.jsonl", **changes}, training=settings),
-        registry=Registry.open(folder),
-        resume=resume,
-        **listeners,
-    )
+def add_to_registry(project: Path, text: str) -> None:
+    """Append to the project's registry.toml, as a person with an editor."""
+    with (project / "registry.toml").open("a", encoding="utf-8") as file:
+        file.write(text)
 
 
 def flip_byte(path: Path, place: int = -5) -> None:

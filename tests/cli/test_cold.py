@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from models import add_to_registry
+from workshop import add_to_registry
 
 HEAVY = (
     "torch",

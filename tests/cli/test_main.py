@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 import pytest
-from models import add_to_registry
+from workshop import add_to_registry
 
 from adapter_hub.cli.main import SECTIONS, group
 

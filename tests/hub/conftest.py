@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ from huggingface_hub import HfApi, constants
 
 
 @pytest.fixture(scope="session")
-def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubBox]:
-    with HubBox(tmp_path_factory.mktemp("box")) as running:
-        yield running
+def box(loopback_hub: HubBox) -> HubBox:
+    return loopback_hub
 
 
 @dataclass
@@ -54,13 +52,7 @@ def make_user(folder: Path, box: HubBox, registry: str = "") -> User:
     folder.mkdir(parents=True, exist_ok=True)
     if registry:
         (folder / "registry.toml").write_text(registry, encoding="utf-8")
-    environment = {
-        "HF_ENDPOINT": box.endpoint,
-        "HF_TOKEN": box.token,
-        "HF_HOME": str(folder / "hf-home"),
-        "HF_HUB_OFFLINE": "0",
-    }
-    return User(folder, environment)
+    return User(folder, box.environment(folder / "hf-home"))
 
 
 @pytest.fixture

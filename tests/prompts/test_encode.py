@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import models
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +17,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from adapter_hub.errors import UsageError
 from adapter_hub.prompts.encode import Encoder, check_prompt_path
 from adapter_hub.prompts.rows import Chat, Completion, Instruction, RowError, Style, Text
+from adapter_hub.testing import models as tiny
 
 END = "<|endoftext|>"
 # Drops what earlier answers thought, as templates of reasoning models do.
@@ -34,14 +34,14 @@ PICKY_TEMPLATE = "{{ raise_exception('roles must alternate') }}"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tokenizer")
-    models.save_tokenizer(folder, chat=True)
+    tiny.save_tokenizer(folder, chat=True)
     return folder
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("plain")
-    models.save_tokenizer(folder)
+    tiny.save_tokenizer(folder)
     return AutoTokenizer.from_pretrained(folder)
 
 
@@ -67,7 +67,7 @@ def spiked(pattern: str) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(models.CORPUS, trainer)
+    tokenizer.train_from_iterator(tiny.CORPUS, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single=pattern, special_tokens=[("<s>", 0), ("</s>", 1)]
     )
@@ -84,7 +84,7 @@ def metaspace() -> Any:
     trainer = trainers.BpeTrainer(
         vocab_size=400, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False
     )
-    tokenizer.train_from_iterator([*models.CORPUS, "answer answer answer: 42 : 42"] * 9, trainer)
+    tokenizer.train_from_iterator([*tiny.CORPUS, "answer answer answer: 42 : 42"] * 9, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>"
     )
@@ -117,7 +117,7 @@ def tokenizers(plain: Any, chatty: Any) -> dict[str, Any]:
         "eos": spiked("$A </s>"),
         "both": spiked("<s> $A </s>"),
         "metaspace": metaspace(),
-        "glued": glued(models.CHAT_TEMPLATE),
+        "glued": glued(tiny.CHAT_TEMPLATE),
     }
 
 
@@ -331,7 +331,7 @@ def test_a_template_that_never_rewrites_gives_one_example(folder: Path) -> None:
 
 
 def test_an_answer_that_melts_into_its_prompt_is_learned_from_its_prompt() -> None:
-    tokenizer = glued(models.CHAT_TEMPLATE)
+    tokenizer = glued(tiny.CHAT_TEMPLATE)
     work = encoder(tokenizer, "chat")
     row = conversation("hi", "\nhello", "bye", "ok")
     whole = tokenizer.apply_chat_template(list(row.messages), return_dict=False)

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import models
 import pytest
+import workshop
 
 from adapter_hub.errors import AdapterHubError, DataError, OptionError, UnknownNameError, UsageError
 from adapter_hub.model import Base, Recipe, TrainingSettings, parse_source
@@ -39,7 +39,7 @@ def plan(project: Path, name: str = "sums", **changes: Any) -> Any:
 
 @pytest.fixture
 def recipe(project: Path) -> Path:
-    models.add_to_registry(project, ENTRY)
+    workshop.add_to_registry(project, ENTRY)
     return project
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import models
 import pytest
 import workshop
 
@@ -28,7 +27,7 @@ def test_a_fresh_version_is_current(trained: Path, name: str) -> None:
 
 
 def test_a_recipe_without_a_version(shop: Path) -> None:
-    models.add_to_registry(shop, '\n[adapters.sums]\nbase = "llama"\ndata = "rows.jsonl"\n')
+    workshop.add_to_registry(shop, '\n[adapters.sums]\nbase = "llama"\ndata = "rows.jsonl"\n')
     assert state(shop) == ("never trained", "")
     registry = Registry.open(shop)
     assert adapter_status(registry, registry.adapter("sums"))["version"] is None
@@ -42,7 +41,7 @@ def test_a_recipe_without_a_version(shop: Path) -> None:
     ],
 )
 def test_a_recipe_that_cannot_be_trained_says_why(shop: Path, line: str, why: str) -> None:
-    models.add_to_registry(shop, f'\n[adapters.sums]\n{line}data = "rows.jsonl"\n')
+    workshop.add_to_registry(shop, f'\n[adapters.sums]\n{line}data = "rows.jsonl"\n')
     assert state(shop) == ("never trained", why)
 
 

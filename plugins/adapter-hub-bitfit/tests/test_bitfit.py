@@ -11,7 +11,6 @@ from typing import Any
 import adapter_hub_bitfit
 import pytest
 import torch
-import workshop
 from adapter_hub_bitfit.tuner import BitFitConfig
 from peft import AutoPeftModelForCausalLM, get_peft_model
 from safetensors.torch import load_file
@@ -20,30 +19,40 @@ from transformers import AutoModelForCausalLM
 from adapter_hub.errors import IncompatibleError, OptionError
 from adapter_hub.generation.generate import generate
 from adapter_hub.loading.imports import import_adapter
-from adapter_hub.plugins import Catalog, load_catalog
+from adapter_hub.plugins import Catalog
 from adapter_hub.registry.store import Registry
+from adapter_hub.testing import (
+    assert_method_round_trips,
+    catalog_with,
+    check_plugin,
+    logits_of,
+    run_training,
+)
+
+pytest_plugins = ["adapter_hub.testing"]
 
 
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
-    catalog = load_catalog()
-    catalog.add_plugin(adapter_hub_bitfit, "bitfit", "adapter-hub-bitfit", "0.1.0")
-    return catalog
+    return catalog_with(adapter_hub_bitfit)
 
 
-@pytest.fixture(autouse=True)
-def _here(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plain PEFT finds a base by its path from here."""
-    monkeypatch.chdir(shop)
+@pytest.fixture
+def shop(tiny_registry: Registry) -> Path:
+    return tiny_registry.folder
 
 
 def train(shop: Path, catalog: Catalog, **how: Any) -> Any:
-    return workshop.run_training(shop, "biases", method="bitfit", catalog=catalog, **how)
+    return run_training(shop, "biases", method="bitfit", catalog=catalog, **how)
 
 
-def logits(model: Any) -> torch.Tensor:
-    with torch.no_grad():
-        return model.eval()(input_ids=torch.tensor([[5, 6, 7, 8, 9]])).logits
+def test_it_is_a_plugin_as_the_kit_wants_it() -> None:
+    check_plugin(adapter_hub_bitfit)
+
+
+def test_it_round_trips(tiny_bases: dict[str, Path]) -> None:
+    for base in (tiny_bases["llama"], tiny_bases["gpt2"]):
+        assert_method_round_trips("bitfit", plugin=adapter_hub_bitfit, base=base)
 
 
 @pytest.mark.parametrize("base", ["llama", "gpt2"])
@@ -111,17 +120,17 @@ def test_a_folder_of_plain_peft_is_imported(shop: Path, catalog: Catalog) -> Non
 def test_it_merges_where_there_are_biases(shop: Path, catalog: Catalog) -> None:
     train(shop, catalog, base="gpt2", options={"exclude_modules": ["lm_head"]})
     model = AutoPeftModelForCausalLM.from_pretrained("adapters/biases/1")
-    before = logits(model)
-    base = logits(AutoModelForCausalLM.from_pretrained("bases/gpt2"))
+    before = logits_of(model)
+    base = logits_of(AutoModelForCausalLM.from_pretrained("bases/gpt2"))
     assert not torch.allclose(before, base)
     with model.disable_adapter():
-        torch.testing.assert_close(logits(model), base)
+        torch.testing.assert_close(logits_of(model), base)
     model.merge_adapter()
-    torch.testing.assert_close(logits(model), before)
+    torch.testing.assert_close(logits_of(model), before)
     model.unmerge_adapter()
-    torch.testing.assert_close(logits(model), before)
+    torch.testing.assert_close(logits_of(model), before)
     merged = model.merge_and_unload()
-    torch.testing.assert_close(logits(merged), before)
+    torch.testing.assert_close(logits_of(merged), before)
 
 
 def test_it_says_where_it_cannot_be_merged(shop: Path, catalog: Catalog) -> None:
@@ -143,6 +152,7 @@ def test_options_are_those_of_the_method(catalog: Catalog) -> None:
 
 def test_a_damaged_one_is_refused(shop: Path, catalog: Catalog) -> None:
     train(shop, catalog)
-    workshop.flip_byte(shop / "adapters/biases/1/adapter_model.safetensors")
+    weights = shop / "adapters/biases/1/adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(IncompatibleError):
         generate("biases", "Q:", registry=Registry.open(shop), catalog=catalog)

@@ -41,6 +41,7 @@ def factory(name: str, config: Callable[..., Any]) -> Callable[..., Any]:
             text = " ".join(str(error).split()).rstrip(".")
             raise OptionError(f"method {name!r} cannot be trained here: {text}.") from error
 
+    build.__module__, build.__doc__ = config.__module__, config.__doc__  # the words are peft's
     vars(build)["__signature__"] = inspect.Signature(
         [
             inspect.Parameter(each.name, inspect.Parameter.KEYWORD_ONLY, default=each.default)

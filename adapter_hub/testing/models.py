@@ -86,9 +86,3 @@ def save_gpt2(folder: Path, *, seed: int = 0) -> Path:
     )
     GPT2LMHeadModel(config).save_pretrained(folder)
     return folder
-
-
-def add_to_registry(project: Path, text: str) -> None:
-    """Append to the project's registry.toml, as a person with an editor."""
-    with (project / "registry.toml").open("a", encoding="utf-8") as file:
-        file.write(text)
