@@ -23,6 +23,8 @@ FLOORS = {
     "installing": 3,
     "plugins": 3,
     "loading": 4,
+    # What `plugins new` writes: texts, and the names that a catalog leaves free.
+    "templates": 4,
     "training": 5,
     "generation": 5,
     "hub": 5,

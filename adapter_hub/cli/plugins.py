@@ -9,6 +9,7 @@ import click
 
 from adapter_hub.cli.context import Context, json_option, pass_context, print_json, print_table
 from adapter_hub.cli.plugins_install import install
+from adapter_hub.cli.plugins_new import new
 from adapter_hub.cli.plugins_uninstall import uninstall
 
 _NAMED = 5
@@ -34,6 +35,7 @@ def command(context: Context, check: bool, as_json: bool) -> None:
 
 
 command.add_command(install)
+command.add_command(new)
 command.add_command(uninstall)
 
 
