@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,13 +70,26 @@ def test_a_damaged_one_is_made_again(cache: Path) -> None:
     assert [path.name for path in folder.iterdir()] == ["config.json"]
 
 
-def _build(_number: int) -> str:
-    return str(built_once("mine-1", write))
+BUILDER = """
+import time
+from adapter_hub.bases.cache import built_once
+
+def write(folder):
+    time.sleep(0.5)
+    with (folder.parents[2] / "built").open("a") as log:
+        log.write("x")
+
+print(built_once("mine-1", write))
+"""
 
 
 def test_of_two_processes_one_builds(cache: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        assert len(set(pool.map(_build, range(4)))) == 1
+    builders = [
+        subprocess.Popen([sys.executable, "-c", BUILDER], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    told = [builder.communicate(timeout=60)[0] for builder in builders]
+    assert told == [f"{cache / 'bases/mine-1'}\n"] * 2
     assert (cache / "built").read_text() == "x"
 
 
