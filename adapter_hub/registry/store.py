@@ -197,6 +197,23 @@ class Registry:
             else:
                 self._replace(content, splice(text, old, new))
 
+    def edit_adapter(self, name: str, change: Change) -> None:
+        """Apply ``change`` to the newest content of one adapter's table, as ``edit`` does.
+
+        Raises UnknownNameError when there is none (any more), and what ``edit`` raises.
+        """
+
+        def change_entry(document: dict[str, Any]) -> None:
+            if name not in document.get("adapters", {}):
+                raise UnknownNameError(
+                    f"adapter {name!r} was removed in the meantime; nothing was changed.",
+                    hint="adapter-hub list",
+                )
+            change(document["adapters"][name])
+
+        self._require("adapters", name)
+        self.edit(change_entry)
+
     def put_base(self, base: Base) -> None:
         """Add a base. Raises ConflictError when one of that name is there, UsageError for a bad one."""
         from adapter_hub.model import check_name

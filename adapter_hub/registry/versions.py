@@ -91,13 +91,13 @@ def publish_version(
 def record_hub(registry: Registry, name: str, number: int, hub: Mapping[str, str]) -> None:
     """Write down where a version lies on a Hub. Raises RegistryError, UnknownNameError."""
 
-    def change(document: dict[str, Any]) -> None:
-        versions = document.get("adapters", {}).get(name, {}).get("versions", {})
+    def change(entry: dict[str, Any]) -> None:
+        versions = entry.get("versions", {})
         if str(number) not in versions:
             raise UnknownNameError(f"{name}@{number} was removed in the meantime.")
         versions[str(number)]["hub"] = dict(hub)
 
-    registry.edit(change)
+    registry.edit_adapter(name, change)
 
 
 def file_digests(folder: Path) -> dict[str, str]:
@@ -172,8 +172,7 @@ def remove_version(registry: Registry, adapter: Adapter, version: Version) -> No
     """
     number = version.number
 
-    def change(document: dict[str, Any]) -> None:
-        entry = document.get("adapters", {}).get(adapter.name, {})
+    def change(entry: dict[str, Any]) -> None:
         holders = [alias for alias, target in entry.get("aliases", {}).items() if target == number]
         if holders:
             raise ConflictError(
@@ -182,7 +181,7 @@ def remove_version(registry: Registry, adapter: Adapter, version: Version) -> No
             )
         entry.get("versions", {}).pop(str(number), None)
 
-    registry.edit(change)
+    registry.edit_adapter(adapter.name, change)
     _remove_folder(registry.version_folder(adapter.name, number))
 
 
