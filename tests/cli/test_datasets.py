@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ def register_datasets(register):
 
 
 @pytest.fixture(autouse=True)
-def _plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     site = tmp_path / "site"
     (site / "dist_sums-1.0.dist-info").mkdir(parents=True)
     (site / "dist_sums-1.0.dist-info/METADATA").write_text(
@@ -52,8 +52,9 @@ def _plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     (site / "fake_sums.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(site)
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
     monkeypatch.setenv("ADAPTER_HUB_PLUGINS", "sums")
+    yield
+    sys.modules.pop("fake_sums", None)
 
 
 def test_a_dataset_tells_what_it_is(hub: Hub) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -34,10 +34,9 @@ GOOD = HEAD + (
 
 
 @pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     """A module of this code, imported."""
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def module(code: str) -> ModuleType:
@@ -46,7 +45,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
         importlib.invalidate_caches()
         return importlib.import_module("adapter_hub_made_up")
 
-    return module
+    yield module
+    sys.modules.pop("adapter_hub_made_up", None)
 
 
 def findings(plugin: ModuleType) -> tuple[str, ...]:
