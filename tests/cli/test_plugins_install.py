@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from fakes import Site, write_wheel
 
+ROOT = Path(__file__).parents[2]
 Hub = Callable[..., Any]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -34,7 +35,8 @@ def run(tmp_path: Path) -> Run:
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     here = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        # An editable install may be found by a hook instead of by a path.
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
         "PIP_NO_INDEX": "1",
         "PIP_CONFIG_FILE": os.devnull,
     }
