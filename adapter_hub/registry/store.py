@@ -205,13 +205,13 @@ class Registry:
 
         def change_entry(document: dict[str, Any]) -> None:
             if name not in document.get("adapters", {}):
+                self._require("adapters", name)  # it was not there before, either
                 raise UnknownNameError(
                     f"adapter {name!r} was removed in the meantime; nothing was changed.",
                     hint="adapter-hub list",
                 )
             change(document["adapters"][name])
 
-        self._require("adapters", name)
         self.edit(change_entry)
 
     def put_base(self, base: Base) -> None:

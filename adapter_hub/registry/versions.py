@@ -168,7 +168,8 @@ def remove_adapter(registry: Registry, name: str) -> None:
 def remove_version(registry: Registry, adapter: Adapter, version: Version) -> None:
     """Drop one version and its files.
 
-    Raises ConflictError while an alias points to it; RegistryError when files could not be deleted.
+    Raises ConflictError while an alias points to it, UnknownNameError when the adapter is gone;
+    RegistryError when files could not be deleted.
     """
     number = version.number
 

@@ -158,6 +158,25 @@ def test_an_edit_sees_what_others_wrote_meanwhile(path: Path) -> None:
     assert 'description = "theirs"' in path.read_text()
 
 
+def test_one_adapter_is_edited_as_it_is_by_now(path: Path) -> None:
+    registry = Registry.open(path)
+    path.write_text(TEXT + '\n[adapters.late]\ndescription = "theirs"\n')
+    registry.edit_adapter("late", lambda entry: entry.update(data="rows.jsonl"))
+    late = registry.adapter("late")
+    assert (late.description, late.recipe.data) == ("theirs", "rows.jsonl")
+    assert path.read_text().startswith(TEXT)
+
+
+def test_one_adapter_that_is_gone_by_now_is_not_made_again(path: Path) -> None:
+    registry = Registry.open(path)
+    with pytest.raises(UnknownNameError, match=r"no adapter 'Alpa' \(did you mean 'Alpha'"):
+        registry.edit_adapter("Alpa", set_data)
+    path.write_text("schema = 1\n")
+    with pytest.raises(UnknownNameError, match="'Alpha' was removed in the meantime; nothing was"):
+        registry.edit_adapter("Alpha", set_data)
+    assert path.read_text() == "schema = 1\n"
+
+
 def test_crlf_and_a_last_line_without_end_survive(path: Path) -> None:
     path.write_bytes(TEXT.replace("\n", "\r\n").rstrip().encode())
     Registry.open(path).edit(set_data)
