@@ -54,9 +54,15 @@ def main() -> None:
 
 
 def run(folder: str, *arguments: str) -> str:
-    """The standard output of a command; its talk is shown."""
+    """The standard output of a command; its talk is shown. One that fails has said why."""
     command = [sys.executable, "-m", "adapter_hub", *arguments]
-    return subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True, text=True).stdout
+    try:
+        done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    return done.stdout
 
 
 def is_exact(answer: dict[str, Any], row: dict[str, Any]) -> bool:

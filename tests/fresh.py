@@ -49,6 +49,7 @@ class Fresh:
             command,
             cwd=cwd,
             env={**self.environment, **variables},
+            stdin=subprocess.DEVNULL,  # nobody is there to be asked
             capture_output=True,
             text=True,
         )

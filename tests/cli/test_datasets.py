@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tomli
+from fakes import Site
 
 Hub = Callable[..., Any]
 PLUGIN = """
@@ -41,20 +41,8 @@ def register_datasets(register):
 
 
 @pytest.fixture(autouse=True)
-def _plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    site = tmp_path / "site"
-    (site / "dist_sums-1.0.dist-info").mkdir(parents=True)
-    (site / "dist_sums-1.0.dist-info/METADATA").write_text(
-        "Metadata-Version: 2.1\nName: dist-sums\nVersion: 1.0\n"
-    )
-    (site / "dist_sums-1.0.dist-info/entry_points.txt").write_text(
-        "[adapter_hub]\nsums = fake_sums\n"
-    )
-    (site / "fake_sums.py").write_text(PLUGIN)
-    monkeypatch.syspath_prepend(site)
-    monkeypatch.setenv("ADAPTER_HUB_PLUGINS", "sums")
-    yield
-    sys.modules.pop("fake_sums", None)
+def _plugin(site: Site) -> None:
+    site.install("sums", PLUGIN)
 
 
 def test_a_dataset_tells_what_it_is(hub: Hub) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import subprocess
-import sys
-import venv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes import Site, write_wheel
+from fresh import Fresh
 
-ROOT = Path(__file__).parents[2]
 Hub = Callable[..., Any]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -29,31 +27,9 @@ GOOD = (
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """adapter-hub in an environment that sees this one's packages, and takes new ones itself."""
-    home = tmp_path / "environment"
-    venv.create(home, with_pip=False)
-    python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    here = {
-        **os.environ,
-        # An editable install may be found by a hook instead of by a path.
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
-        "PIP_NO_INDEX": "1",
-        "PIP_CONFIG_FILE": os.devnull,
-    }
-    del here["ADAPTER_HUB_PLUGINS"]
-
-    def command(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(python), "-m", "adapter_hub", *arguments],
-            cwd=tmp_path,
-            env={**here, **settings},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    return command
+    """adapter-hub in an environment of its own."""
+    fresh = Fresh(tmp_path / "environment")
+    return functools.partial(fresh.run, "adapter-hub", cwd=tmp_path)
 
 
 @pytest.mark.slow
