@@ -8,10 +8,9 @@ from typing import Any
 
 from adapter_hub.errors import UsageError
 from adapter_hub.hub.files import CARD, RemoteFile
-from adapter_hub.hub.repository import hub_entry
 from adapter_hub.loading.folders import ADAPTER_FILES, CONFIG, RECORD, recorded
 from adapter_hub.loading.identity import read_json
-from adapter_hub.loading.remotes import HUGGING_FACE
+from adapter_hub.loading.remotes import HUGGING_FACE, hub_entry
 from adapter_hub.model import Adapter, Remote, Version, check_name, is_commit
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import damage

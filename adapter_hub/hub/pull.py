@@ -28,7 +28,7 @@ from adapter_hub.hub.heads import fetch_descriptions
 from adapter_hub.hub.known import known_name, version_of_commit, version_of_files
 from adapter_hub.hub.pulled_base import find_pulled_base
 from adapter_hub.hub.remotes import find_remote, hub_errors, open_client
-from adapter_hub.hub.repository import hub_entry, list_files
+from adapter_hub.hub.repository import list_files
 from adapter_hub.loading.findings import Fit
 from adapter_hub.loading.folders import (
     ADAPTER_FILES,
@@ -39,6 +39,7 @@ from adapter_hub.loading.folders import (
 )
 from adapter_hub.loading.imports import Origin, import_adapter
 from adapter_hub.loading.pickles import PICKLE, convert_pickle
+from adapter_hub.loading.remotes import hub_entry
 from adapter_hub.model import (
     Base,
     Recipe,
