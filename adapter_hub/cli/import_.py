@@ -17,9 +17,7 @@ _LISTED = 5
 
 
 @click.command(
-    "import",
-    epilog="Examples: adapter-hub import outputs/checkpoint-500 --as sql --base smollm2 · "
-    "adapter-hub import outputs ~/.cache/huggingface/hub --dry-run",
+    "import", epilog="Example: adapter-hub import outputs/checkpoint-500 --as sql --base smollm2"
 )
 @click.argument(
     "folders", metavar="FOLDER...", nargs=-1, required=True, type=click.Path(path_type=Path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adapter_hub.errors import UsageError
+from adapter_hub.hub.card import BEGIN
 from adapter_hub.loading.folders import ADAPTER_FILES, CONFIG, RECORD, read_record, recorded
 from adapter_hub.loading.heads import TOKENIZER_CONFIG
 from adapter_hub.loading.identity import read_json
@@ -19,6 +20,7 @@ from adapter_hub.model import Base
 from adapter_hub.registry.store import Registry
 
 CARD = "README.md"
+CARD_IN_RECORD = "card"
 Content = Path | bytes
 State = Literal["new", "changed", "same", "removed"]
 
@@ -81,7 +83,7 @@ def outgoing(folder: Path, base: Base) -> dict[str, Content]:
         tables = {"base": {**recorded(record, "base"), **told}}
         if "recipe" in record:
             tables["recipe"] = {**recorded(record, "recipe"), "base": told}
-        _rewrite(files, RECORD, folder, record, **tables)
+        _rewrite(files, RECORD, folder, record, **tables, **_own_card(folder))
     if TOKENIZER_CONFIG in files:
         kept = without_paths(read_json(folder / TOKENIZER_CONFIG))
         if kept is not None:
@@ -90,6 +92,18 @@ def outgoing(folder: Path, base: Base) -> dict[str, Content]:
         if name in files:
             refuse_private(name, json.loads(_bytes(files[name])))
     return files
+
+
+def _own_card(folder: Path) -> dict[str, str]:
+    """The version's README.md, which the pushed card takes the place of, for the record.
+
+    With it ``sync`` makes the version's files again, as they were. A card from a Hub is none.
+    """
+    try:
+        text = (folder / CARD).read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {} if BEGIN in text else {CARD_IN_RECORD: text}
 
 
 def compare(files: Mapping[str, Content], there: Mapping[str, RemoteFile]) -> list[FileChange]:

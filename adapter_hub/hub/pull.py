@@ -134,7 +134,7 @@ def pull(
     name = options.name or known_name(registry, where, asked.target)
     commit = Commit(client, where, asked.target, str(found.sha))
     _refuse_other(registry, name, commit)
-    with _landing(registry, commit) as folder, hub_errors(where, asked.target):
+    with landing(registry, commit) as folder, hub_errors(where, asked.target):
         there = list_files(client, commit.repo, commit.revision)
         files = _wanted(there, commit, options.convert_pickle)
         fetch_descriptions(commit, files, folder, on_bytes)
@@ -184,7 +184,7 @@ def _take(
     )
     if options.dry_run:
         return outcome
-    _fetch_all(commit, files, folder, on_bytes)
+    fetch_all(commit, files, folder, on_bytes)
     converted = convert_pickle(folder / PICKLE, folder / WEIGHTS) if PICKLE in files else {}
     if fit is None and (fit := _fit(registry, catalog, commit, files, folder, base)):
         outcome = dataclasses.replace(outcome, unchecked=fit.unchecked)
@@ -271,7 +271,7 @@ def _fit(
 
 
 @contextlib.contextmanager
-def _landing(registry: Registry, commit: Commit) -> Iterator[Path]:
+def landing(registry: Registry, commit: Commit) -> Iterator[Path]:
     """Where the files of a commit gather, also over several calls where a Hub or a disk failed.
 
     Of what is taken or refused nothing stays. Raises RegistryError.
@@ -298,9 +298,10 @@ def _landing(registry: Registry, commit: Commit) -> Iterator[Path]:
                 os.rmdir(empty)
 
 
-def _fetch_all(
+def fetch_all(
     commit: Commit, files: Mapping[str, RemoteFile], folder: Path, on_bytes: OnBytes
 ) -> None:
+    """Bring files of a commit into ``folder``, each verified. Raises HubError, RegistryError."""
     try:
         for name, file in files.items():
             fetch_file(commit, name, file, folder, on_bytes)

@@ -100,7 +100,7 @@ def import_adapter(
         files[WEIGHTS] = origin.weights
     record = read_record(folder)
     base, identity = base_and_identity(config, record, folder, registry, catalog, base_name)
-    record = _with_base(record, base, identity, _method_record(record, config, catalog))
+    record = imported_record(config, record, base, identity, catalog)
     if origin.converted:
         record = {**record, "converted": dict(origin.converted)}
     with staging_folder(registry, name) as staging:
@@ -108,9 +108,8 @@ def import_adapter(
             for file, source in files.items():
                 _take(source, staging / file, origin.move)
             if record != read_record(staging):
-                text = json.dumps(record, indent=2, ensure_ascii=False)
                 (staging / RECORD).unlink(missing_ok=True)  # it may be a link to the file it was
-                (staging / RECORD).write_text(text + "\n", encoding="utf-8")
+                (staging / RECORD).write_bytes(record_bytes(record))
         except OSError as error:
             raise RegistryError(f"{folder} cannot be copied: {error.strerror or error}.") from error
         metrics = {
@@ -138,6 +137,21 @@ def import_adapter(
         "digest": version_digest(version.files),
         "path": str(registry.version_folder(name, number)),
     }
+
+
+def imported_record(
+    config: dict[str, Any],
+    record: dict[str, Any],
+    base: Base,
+    identity: dict[str, Any],
+    catalog: Catalog,
+) -> dict[str, Any]:
+    """The record that an import leaves, given the one that came, or none."""
+    return _with_base(record, base, identity, _method_record(record, config, catalog))
+
+
+def record_bytes(record: Mapping[str, Any]) -> bytes:
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _take(source: Path, target: Path, move: bool) -> None:
