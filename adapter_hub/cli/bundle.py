@@ -60,7 +60,7 @@ def create(
     versions = [f"{name}@{number}" for name, each in made.adapters.items() for number in each]
     bases = f" and the files of {', '.join(made.bases)}" if made.bases else ""
     click.echo(f"{file}: {', '.join(versions)}{bases}; {made.bytes:,} bytes")
-    if not made.bases:
+    if not with_bases:
         context.say("without the files of its bases: --with-bases takes them along")
     context.say(f"{made.sha256}; next, on the other machine: adapter-hub bundle apply {file.name}")
 
@@ -98,7 +98,8 @@ def apply(context: Context, file: Path, name: str | None, dry_run: bool, as_json
             click.echo(f"{each}@{number} is here already")
         for alias, number in told["kept_aliases"].items():
             context.say(f"{each}@{alias} is version {number} here, and stays so")
-    context.say(f"every file is what the manifest says; {applied.bytes:,} bytes were to be written")
+    verb = "would be written" if dry_run else "were written"
+    context.say(f"every file is what the manifest says; {applied.bytes:,} bytes {verb}")
 
 
 @command.command("show", epilog="Example: adapter-hub bundle show sql.tar")

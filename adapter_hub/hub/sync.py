@@ -27,7 +27,7 @@ from adapter_hub.loading.identity import read_json
 from adapter_hub.loading.recorded import base_of
 from adapter_hub.loading.remotes import HUGGING_FACE
 from adapter_hub.model import Base, Version
-from adapter_hub.plugins import Catalog
+from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry.atomic import sync_folder
 from adapter_hub.registry.lockfile import (
     LOCK_NAME,
@@ -71,8 +71,8 @@ class SyncResult:
 
 def sync(
     *,
-    registry: Registry,
-    catalog: Catalog,
+    registry: Registry | None = None,
+    catalog: Catalog | None = None,
     frozen: bool = False,
     say: Say = lambda text: None,
     on_bytes: OnBytes = lambda name, have, size: None,
@@ -83,6 +83,7 @@ def sync(
     is taken for itself: of those that cannot be had the result tells. Raises ConflictError,
     RegistryError.
     """
+    registry, catalog = registry or Registry.open(), catalog or load_catalog()
     now = resolve_registry(registry)
     locked = read_lock(registry)
     found = differences(locked, now)

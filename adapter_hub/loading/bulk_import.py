@@ -13,7 +13,7 @@ from adapter_hub.loading.folders import RECORD, WEIGHTS, check_adapter_folder, r
 from adapter_hub.loading.imports import Origin, base_and_identity, import_pickle, own_files
 from adapter_hub.loading.remotes import HUGGING_FACE, cache_folder, default_remote, hub_entry
 from adapter_hub.model import Remote
-from adapter_hub.plugins import Catalog
+from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import file_digest, version_digest
 
@@ -49,8 +49,8 @@ class Imported:
 def import_folders(
     folders: Iterable[Path],
     *,
-    registry: Registry,
-    catalog: Catalog,
+    registry: Registry | None = None,
+    catalog: Catalog | None = None,
     name: str | None = None,
     base: str | None = None,
     checkpoints: bool = False,
@@ -63,6 +63,7 @@ def import_folders(
     With ``name`` all must be states of one adapter. Raises UsageError when there is none, or more
     than one adapter for ``name``, and UnknownNameError for ``base``.
     """
+    registry, catalog = registry or Registry.open(), catalog or load_catalog()
     folders = list(folders)
     if base is not None:
         registry.base(base)
@@ -107,7 +108,8 @@ class _Work:
         self._repos: dict[tuple[str, str], str] = {}
         for adapter in registry.adapters():
             for number, version in adapter.versions.items():
-                self._here[_content(version.files)] = adapter.name, number
+                if registry.version_folder(adapter.name, number).is_dir():
+                    self._here[_content(version.files)] = adapter.name, number
                 repo = version.hub.get("repo")
                 if repo:
                     endpoint = version.hub.get("endpoint", HUGGING_FACE)

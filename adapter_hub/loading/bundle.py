@@ -36,7 +36,7 @@ from adapter_hub.loading.manifest import (
 from adapter_hub.loading.private import is_path, refuse_private, without_paths
 from adapter_hub.loading.recorded import base_of
 from adapter_hub.model import Adapter, Base, Recipe, Reference, Source, Version, parse_reference
-from adapter_hub.plugins import Catalog
+from adapter_hub.plugins import BUILT_IN, Catalog, load_catalog
 from adapter_hub.registry.atomic import sync_folder, umask
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import damage, file_digest
@@ -64,8 +64,8 @@ def create_bundle(
     path: Path,
     references: Iterable[str | Reference] = (),
     *,
-    registry: Registry,
-    catalog: Catalog,
+    registry: Registry | None = None,
+    catalog: Catalog | None = None,
     with_bases: bool = False,
     every: bool = False,
     say: Say = lambda text: None,
@@ -76,6 +76,7 @@ def create_bundle(
     references of all adapters. Raises UsageError, UnknownNameError, ConflictError when ``path`` is
     there, VerificationError when files differ from their digests, BaseModelError.
     """
+    registry, catalog = registry or Registry.open(), catalog or load_catalog()
     if path.exists():
         raise ConflictError(f"{path} is already there; nothing was changed.", hint=f"rm {path}")
     chosen = _chosen(registry, references, every)
@@ -186,7 +187,8 @@ class _Contents:
         told = base_identity(folder).as_record() if folder else dict(identity)
         files = {}
         if self._with_bases and base.source.kind == "plugin":
-            self._say(f"base {name} is {base.source}: the other machine needs its plugin")
+            if self._catalog.find("base", base.source.location).distribution != BUILT_IN:
+                self._say(f"base {name} is {base.source}: the other machine needs its plugin")
         elif self._with_bases and folder is not None:
             files = self._base_files(name, folder)
         source, revision = base.source, base.revision

@@ -28,7 +28,7 @@ from adapter_hub.loading.identity import base_identity, differences
 from adapter_hub.loading.manifest import BundledBase, Entry, Manifest, read_bundle
 from adapter_hub.loading.remotes import HUGGING_FACE
 from adapter_hub.model import Adapter, Base, Remote, Version, check_name
-from adapter_hub.plugins import Catalog
+from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry import schema
 from adapter_hub.registry.arrivals import place_versions, publish_arrivals
 from adapter_hub.registry.atomic import sync_folder
@@ -69,8 +69,8 @@ class _Landing:
 def apply_bundle(
     path: Path,
     *,
-    registry: Registry,
-    catalog: Catalog,
+    registry: Registry | None = None,
+    catalog: Catalog | None = None,
     name: str | None = None,
     dry_run: bool = False,
     say: Say = lambda text: None,
@@ -82,6 +82,7 @@ def apply_bundle(
     RegistryError where the disk is too small, IncompatibleError for an adapter on a base that is
     neither here nor in the bundle, ConflictError.
     """
+    registry, catalog = registry or Registry.open(), catalog or load_catalog()
     manifest, members = read_bundle(path)
     if name is not None:
         check_name(name, "an adapter")

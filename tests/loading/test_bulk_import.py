@@ -93,6 +93,10 @@ def test_the_same_content_is_imported_once(own: Path) -> None:
     before = (own / "registry.toml").read_bytes()
     assert imported(take(own, own / "outputs")) == []
     assert (own / "registry.toml").read_bytes() == before
+    shutil.rmtree(own / "adapters/one/1")
+    shutil.rmtree(own / "outputs/two")
+    again = take(own, own / "outputs")
+    assert imported(again) == [("outputs-one", 1)], "its files are not here any more"
 
 
 def test_a_name_that_is_taken_is_not_given_to_another(own: Path) -> None:
