@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from adapter_hub.hub.pull import pull as pull
     from adapter_hub.hub.push import push as push
     from adapter_hub.hub.search import search as search
+    from adapter_hub.hub.sync import sync as sync
+    from adapter_hub.loading.bulk_import import import_folders as import_folders
+    from adapter_hub.loading.bundle import create_bundle as create_bundle
+    from adapter_hub.loading.unbundle import apply_bundle as apply_bundle
     from adapter_hub.methods.peft_types import register_with_peft as register_with_peft
     from adapter_hub.registry.store import Registry as Registry
     from adapter_hub.registry.verify import verify as verify
@@ -30,13 +34,17 @@ _EXPORTS = {
     "Changes": "adapter_hub.training.plan",
     "Registry": "adapter_hub.registry.store",
     "TrainHooks": "adapter_hub.hookspecs",
+    "apply_bundle": "adapter_hub.loading.unbundle",
     "built_once": "adapter_hub.bases.cache",
+    "create_bundle": "adapter_hub.loading.bundle",
     "generate": "adapter_hub.generation.generate",
     "hookimpl": "adapter_hub.hookspecs",
+    "import_folders": "adapter_hub.loading.bulk_import",
     "pull": "adapter_hub.hub.pull",
     "push": "adapter_hub.hub.push",
     "register_with_peft": "adapter_hub.methods.peft_types",
     "search": "adapter_hub.hub.search",
+    "sync": "adapter_hub.hub.sync",
     "train": "adapter_hub.training.train",
     "verify": "adapter_hub.registry.verify",
 }
@@ -45,13 +53,17 @@ __all__ = [
     "Changes",
     "Registry",
     "TrainHooks",
+    "apply_bundle",
     "built_once",
+    "create_bundle",
     "generate",
     "hookimpl",
+    "import_folders",
     "pull",
     "push",
     "register_with_peft",
     "search",
+    "sync",
     "train",
     "verify",
 ]

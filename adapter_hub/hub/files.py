@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from adapter_hub.errors import UsageError
+from adapter_hub.hub.card import BEGIN
 from adapter_hub.loading.folders import ADAPTER_FILES, CONFIG, RECORD, read_record, recorded
 from adapter_hub.loading.heads import TOKENIZER_CONFIG
 from adapter_hub.loading.identity import read_json
+from adapter_hub.loading.private import refuse_private, without_paths
 from adapter_hub.loading.recorded import base_of
 from adapter_hub.model import Base
 from adapter_hub.registry.store import Registry
 
 CARD = "README.md"
+CARD_IN_RECORD = "card"
 Content = Path | bytes
 State = Literal["new", "changed", "same", "removed"]
-# C:\…, \\server\…, or /… with a second part: "/" alone or a word after it may be anything.
-_ABSOLUTE = re.compile(r"([A-Za-z]:[\\/]|\\\\|~[\\/]|/[^/\s]+/)")
 
 
 @dataclass(frozen=True)
@@ -84,19 +83,27 @@ def outgoing(folder: Path, base: Base) -> dict[str, Content]:
         tables = {"base": {**recorded(record, "base"), **told}}
         if "recipe" in record:
             tables["recipe"] = {**recorded(record, "recipe"), "base": told}
-        _rewrite(files, RECORD, folder, record, **tables)
+        _rewrite(files, RECORD, folder, record, **tables, **_own_card(folder))
     if TOKENIZER_CONFIG in files:
-        told = read_json(folder / TOKENIZER_CONFIG)
-        # transformers writes down where it found the tokenizer, and does without.
-        kept = {key: value for key, value in told.items() if not _is_path(value)}
-        if kept != told:
-            files[TOKENIZER_CONFIG] = (
-                json.dumps(kept, indent=2, ensure_ascii=False) + "\n"
-            ).encode()
+        kept = without_paths(read_json(folder / TOKENIZER_CONFIG))
+        if kept is not None:
+            files[TOKENIZER_CONFIG] = kept
     for name in (CONFIG, RECORD, TOKENIZER_CONFIG):
         if name in files:
-            _refuse_private(name, json.loads(_bytes(files[name])))
+            refuse_private(name, json.loads(_bytes(files[name])))
     return files
+
+
+def _own_card(folder: Path) -> dict[str, str]:
+    """The version's README.md, which the pushed card takes the place of, for the record.
+
+    With it ``sync`` makes the version's files again, as they were. A card from a Hub is none.
+    """
+    try:
+        text = (folder / CARD).read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {} if BEGIN in text else {CARD_IN_RECORD: text}
 
 
 def compare(files: Mapping[str, Content], there: Mapping[str, RemoteFile]) -> list[FileChange]:
@@ -149,32 +156,3 @@ def _rewrite(
         files[name] = (text + "\n").encode()
     else:
         files[name] = folder / name
-
-
-def _refuse_private(name: str, content: Any) -> None:
-    """Raises UsageError for a value that is a path or a secret of this machine."""
-    token = os.environ.get("HF_TOKEN")
-    for key, value in _strings("", content):
-        if _is_path(value):
-            raise UsageError(
-                f"{name} would tell a path of this machine: {key} is {value!r}.",
-                hint="train it with a relative path, or take the value out",
-            )
-        if token and token in value:
-            raise UsageError(f"{name} would tell your token: {key} holds it.")
-
-
-def _is_path(value: Any) -> bool:
-    return isinstance(value, str) and bool(_ABSOLUTE.match(value))
-
-
-def _strings(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Every string in a JSON value, with where it is."""
-    if isinstance(value, str):
-        yield key, value
-    elif isinstance(value, dict):
-        for inner, each in value.items():
-            yield from _strings(f"{key}.{inner}".lstrip("."), each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _strings(key, each)

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from adapter_hub.errors import UsageError
-from adapter_hub.hub.files import CARD, RemoteFile
-from adapter_hub.hub.repository import hub_entry
+from adapter_hub.hub.files import CARD, CARD_IN_RECORD, RemoteFile
 from adapter_hub.loading.folders import ADAPTER_FILES, CONFIG, RECORD, recorded
 from adapter_hub.loading.identity import read_json
-from adapter_hub.loading.remotes import HUGGING_FACE
+from adapter_hub.loading.remotes import HUGGING_FACE, hub_entry
 from adapter_hub.model import Adapter, Remote, Version, check_name, is_commit
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import damage
@@ -95,7 +94,7 @@ def _told(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     content = read_json(path)
-    for key in ("base_model_name_or_path", "revision", "base"):
+    for key in ("base_model_name_or_path", "revision", "base", CARD_IN_RECORD):
         content.pop(key, None)
     if "recipe" in content:
         content["recipe"] = {

@@ -28,7 +28,7 @@ from adapter_hub.hub.heads import fetch_descriptions
 from adapter_hub.hub.known import known_name, version_of_commit, version_of_files
 from adapter_hub.hub.pulled_base import find_pulled_base
 from adapter_hub.hub.remotes import find_remote, hub_errors, open_client
-from adapter_hub.hub.repository import hub_entry, list_files
+from adapter_hub.hub.repository import list_files
 from adapter_hub.loading.findings import Fit
 from adapter_hub.loading.folders import (
     ADAPTER_FILES,
@@ -39,6 +39,7 @@ from adapter_hub.loading.folders import (
 )
 from adapter_hub.loading.imports import Origin, import_adapter
 from adapter_hub.loading.pickles import PICKLE, convert_pickle
+from adapter_hub.loading.remotes import hub_entry
 from adapter_hub.model import (
     Base,
     Recipe,
@@ -133,7 +134,7 @@ def pull(
     name = options.name or known_name(registry, where, asked.target)
     commit = Commit(client, where, asked.target, str(found.sha))
     _refuse_other(registry, name, commit)
-    with _landing(registry, commit) as folder, hub_errors(where, asked.target):
+    with landing(registry, commit) as folder, hub_errors(where, asked.target):
         there = list_files(client, commit.repo, commit.revision)
         files = _wanted(there, commit, options.convert_pickle)
         fetch_descriptions(commit, files, folder, on_bytes)
@@ -183,7 +184,7 @@ def _take(
     )
     if options.dry_run:
         return outcome
-    _fetch_all(commit, files, folder, on_bytes)
+    fetch_all(commit, files, folder, on_bytes)
     converted = convert_pickle(folder / PICKLE, folder / WEIGHTS) if PICKLE in files else {}
     if fit is None and (fit := _fit(registry, catalog, commit, files, folder, base)):
         outcome = dataclasses.replace(outcome, unchecked=fit.unchecked)
@@ -270,7 +271,7 @@ def _fit(
 
 
 @contextlib.contextmanager
-def _landing(registry: Registry, commit: Commit) -> Iterator[Path]:
+def landing(registry: Registry, commit: Commit) -> Iterator[Path]:
     """Where the files of a commit gather, also over several calls where a Hub or a disk failed.
 
     Of what is taken or refused nothing stays. Raises RegistryError.
@@ -297,9 +298,10 @@ def _landing(registry: Registry, commit: Commit) -> Iterator[Path]:
                 os.rmdir(empty)
 
 
-def _fetch_all(
+def fetch_all(
     commit: Commit, files: Mapping[str, RemoteFile], folder: Path, on_bytes: OnBytes
 ) -> None:
+    """Bring files of a commit into ``folder``, each verified. Raises HubError, RegistryError."""
     try:
         for name, file in files.items():
             fetch_file(commit, name, file, folder, on_bytes)

@@ -19,10 +19,10 @@ from adapter_hub.hub.files import (
     outgoing,
 )
 from adapter_hub.hub.remotes import command_at, find_remote, hub_errors, named_remote, open_client
-from adapter_hub.hub.repository import Repository, full_name, hub_entry, list_files, look, read_card
+from adapter_hub.hub.repository import Repository, full_name, list_files, look, read_card
 from adapter_hub.hub.standing import known_commits, unknown_files
 from adapter_hub.loading.folders import read_record, recorded
-from adapter_hub.loading.remotes import HUGGING_FACE
+from adapter_hub.loading.remotes import HUGGING_FACE, hub_entry
 from adapter_hub.model import (
     Adapter,
     Base,

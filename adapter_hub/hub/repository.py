@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from adapter_hub.hub.accounts import who_am_i
 from adapter_hub.hub.download import Commit, fetch_file
 from adapter_hub.hub.files import CARD, RemoteFile
-from adapter_hub.loading.remotes import HUGGING_FACE
 from adapter_hub.model import Remote
 
 if TYPE_CHECKING:
@@ -73,9 +72,3 @@ def read_card(there: Repository) -> str | None:
     with tempfile.TemporaryDirectory(prefix="adapter-hub-") as folder:
         path = fetch_file(commit, CARD, there.files[CARD], Path(folder))
         return path.read_bytes().decode("utf-8", "replace")
-
-
-def hub_entry(remote: Remote, repo: str, revision: str) -> dict[str, str]:
-    """A version's ``hub`` table; the public Hub goes without saying."""
-    entry = {"repo": repo, "revision": revision}
-    return entry if remote.endpoint == HUGGING_FACE else {**entry, "endpoint": remote.endpoint}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapter_hub.errors import AdapterHubError, BaseModelError, IncompatibleError, PluginError
 from adapter_hub.isolation import talk_on_stderr
+from adapter_hub.loading.carried import carried_folder
 from adapter_hub.loading.code import check_trusted_code, code_digest, refuse_own_code
 from adapter_hub.loading.hub import fetch_base, first_line
 from adapter_hub.loading.identity import base_identity, weight_files
@@ -48,7 +49,7 @@ def folder_at_hand(base: Base, catalog: Catalog, root: Path) -> Path | None:
     if base.source.kind != "hf":
         return base_folder(base, catalog, root)
     try:
-        folder = fetch_base(base, local=True)
+        folder = carried_folder(base, root) or fetch_base(base, local=True)
         _check_files(base, folder)
     except BaseModelError:
         return None
@@ -157,7 +158,7 @@ def _locate(base: Base, catalog: Catalog, root: Path) -> Path:
         return root / Path(location).expanduser()
     if base.source.kind == "plugin":
         return _from_plugin(location, catalog)
-    return fetch_base(base)
+    return carried_folder(base, root) or fetch_base(base)
 
 
 def _from_plugin(name: str, catalog: Catalog) -> Path:

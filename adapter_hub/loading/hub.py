@@ -18,7 +18,7 @@ from adapter_hub.loading.remotes import cache_folder, default_remote, find_token
 from adapter_hub.model import Base, Reference, Remote
 
 # All that a model is described by; its weights come by their names.
-_BASE = ("*.json", "*.jinja", "*.model", "*.txt")
+BASE_PATTERNS = ("*.json", "*.jinja", "*.model", "*.txt")
 _ADAPTER = (WEIGHTS, RECORD, *TOKENIZER_FILES)
 
 
@@ -33,7 +33,7 @@ def fetch_base(base: Base, *, local: bool = False) -> Path:
     remote, repo = base.remote, base.source.location
     what = f"base {base.name!r} ({base.source}" + (f" at {remote.endpoint})" if remote else ")")
     try:
-        wanted = (*_BASE, CODE) if base.trust_remote_code else _BASE
+        wanted = (*BASE_PATTERNS, CODE) if base.trust_remote_code else BASE_PATTERNS
         folder = _snapshot(remote, repo, base.revision, wanted, local)
         commit = folder.name  # so that a branch cannot move between the steps
         _snapshot(remote, repo, commit, ["model.safetensors"], local)

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -55,19 +55,26 @@ class Origin:
 
 
 def import_pickle(
-    registry: Registry, catalog: Catalog, folder: Path, name: str, base_name: str | None
+    registry: Registry,
+    catalog: Catalog,
+    folder: Path,
+    name: str,
+    base_name: str | None,
+    origin: Origin | None = None,
+    *,
+    convert: bool = True,
 ) -> dict[str, Any]:
     """``import_adapter`` of a folder whose weights may be pickled: they are converted on the way.
 
     Raises UsageError too for a pickle that holds anything but tensors.
     """
-    if (folder / WEIGHTS).is_file() or not (folder / PICKLE).is_file():
-        return import_adapter(registry, catalog, folder, name, base_name)
+    if not convert or (folder / WEIGHTS).is_file() or not (folder / PICKLE).is_file():
+        return import_adapter(registry, catalog, folder, name, base_name, origin)
     _refuse_outside(folder, {PICKLE: (folder / PICKLE).resolve()})
     with tempfile.TemporaryDirectory(prefix="adapter-hub-") as place:
         weights = Path(place) / WEIGHTS
         converted = convert_pickle(folder / PICKLE, weights)
-        origin = Origin(weights=weights, converted=converted)
+        origin = replace(origin or Origin(), weights=weights, converted=converted)
         return import_adapter(registry, catalog, folder, name, base_name, origin)
 
 
@@ -87,14 +94,13 @@ def import_adapter(
     """
     check_name(name, "an adapter")
     origin = origin or Origin()
-    files = _own_files(folder)
+    files = own_files(folder)
     config = check_adapter_folder(folder, origin.weights)
     if origin.weights is not None:
         files[WEIGHTS] = origin.weights
     record = read_record(folder)
-    base = _base(config, record, folder, registry, base_name)
-    identity = _identity(record, base, folder, registry, catalog)
-    record = _with_base(record, base, identity, _method_record(record, config, catalog))
+    base, identity = base_and_identity(config, record, folder, registry, catalog, base_name)
+    record = imported_record(config, record, base, identity, catalog)
     if origin.converted:
         record = {**record, "converted": dict(origin.converted)}
     with staging_folder(registry, name) as staging:
@@ -102,9 +108,8 @@ def import_adapter(
             for file, source in files.items():
                 _take(source, staging / file, origin.move)
             if record != read_record(staging):
-                text = json.dumps(record, indent=2, ensure_ascii=False)
                 (staging / RECORD).unlink(missing_ok=True)  # it may be a link to the file it was
-                (staging / RECORD).write_text(text + "\n", encoding="utf-8")
+                (staging / RECORD).write_bytes(record_bytes(record))
         except OSError as error:
             raise RegistryError(f"{folder} cannot be copied: {error.strerror or error}.") from error
         metrics = {
@@ -134,6 +139,21 @@ def import_adapter(
     }
 
 
+def imported_record(
+    config: dict[str, Any],
+    record: dict[str, Any],
+    base: Base,
+    identity: dict[str, Any],
+    catalog: Catalog,
+) -> dict[str, Any]:
+    """The record that an import leaves, given the one that came, or none."""
+    return _with_base(record, base, identity, _method_record(record, config, catalog))
+
+
+def record_bytes(record: Mapping[str, Any]) -> bytes:
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
+
+
 def _take(source: Path, target: Path, move: bool) -> None:
     if move:
         try:
@@ -144,7 +164,7 @@ def _take(source: Path, target: Path, move: bool) -> None:
     shutil.copyfile(source, target)
 
 
-def _own_files(folder: Path) -> dict[str, Path]:
+def own_files(folder: Path) -> dict[str, Path]:
     """What is kept of ``folder``, by name, links followed. Raises UsageError."""
     files = {name: (folder / name).resolve() for name in ADAPTER_FILES if (folder / name).is_file()}
     _refuse_outside(folder, files)
@@ -157,16 +177,34 @@ def _refuse_outside(folder: Path, files: Mapping[str, Path]) -> None:
     A folder from elsewhere must not bring other files of this machine into the registry.
     """
     within = [folder.resolve()]
-    cache = within[0].parent.parent
-    if is_commit(within[0].name) and within[0].parent.name == "snapshots":
-        # A folder of the Hugging Face cache: its files lie in the same repository's blobs.
-        within.append(cache / "blobs")
+    for each in (within[0], *within[0].parents):
+        if is_commit(each.name) and each.parent.name == "snapshots":
+            # A folder of the Hugging Face cache: its files lie in the same repository's blobs.
+            within.append(each.parent.parent / "blobs")
+            break
     for name, real in files.items():
         if not any(real.is_relative_to(each) for each in within):
             raise UsageError(
                 f"{folder / name} is a link to a file outside the folder.",
                 hint="put the file itself there",
             )
+
+
+def base_and_identity(
+    config: dict[str, Any],
+    record: dict[str, Any],
+    folder: Path,
+    registry: Registry,
+    catalog: Catalog,
+    name: str | None,
+) -> tuple[Base, dict[str, Any]]:
+    """The base that the adapter in ``folder`` sits on, or is said to (``name``), and its identity.
+
+    Raises UnknownNameError when it is not in the registry, BaseModelError when none is named,
+    IncompatibleError when the files at hand are not those that it was trained on.
+    """
+    base = _base(config, record, folder, registry, name)
+    return base, _identity(record, base, folder, registry, catalog)
 
 
 def _base(

@@ -46,6 +46,12 @@ def token_name(remote: Remote) -> str:
     return f"adapter-hub {remote.endpoint}"
 
 
+def hub_entry(remote: Remote, repo: str, revision: str) -> dict[str, str]:
+    """A version's ``hub`` table; the public Hub goes without saying."""
+    entry = {"repo": repo, "revision": revision}
+    return entry if remote.endpoint == HUGGING_FACE else {**entry, "endpoint": remote.endpoint}
+
+
 def cache_folder(remote: Remote) -> Path | None:
     """Where repositories of a Hub are cached: of the public one where all programs look, as None.
 

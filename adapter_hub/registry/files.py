@@ -26,8 +26,10 @@ def create_registry(folder: Path, text: str) -> Path:
     return path
 
 
-def ignore_in_git(folder: Path) -> None:
-    """Add ``adapters/`` and the lock to ``.gitignore`` if they are not there. Raises RegistryError.
+def ignore_in_git(folder: Path, *more: str) -> None:
+    """Add ``adapters/``, the lock and ``more`` to ``.gitignore`` if they are not there.
+
+    Raises RegistryError.
 
     Its other bytes stay, whatever their encoding.
     """
@@ -37,7 +39,7 @@ def ignore_in_git(folder: Path) -> None:
     try:
         content = path.read_bytes() if path.exists() else b""
         lines = {line.strip() for line in content.splitlines()}
-        wanted = (b"adapters/", f".{FILE_NAME}.lock".encode())
+        wanted = (b"adapters/", f".{FILE_NAME}.lock".encode(), *map(str.encode, more))
         missing = [line for line in wanted if line not in lines]
         if missing:
             end = b"\r\n" if b"\r\n" in content else b"\n"

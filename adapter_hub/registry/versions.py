@@ -53,7 +53,7 @@ def publish_version(
     is written: the rest may have been edited by hand in the meantime. The folder is complete and
     durable before the registry names it. Raises RegistryError, ConflictError.
     """
-    _make_durable(folder)
+    make_durable(folder)
     number = 0
     final = folder
 
@@ -290,7 +290,7 @@ def _merge(table: dict[str, Any], was: Mapping[str, Any], now: Mapping[str, Any]
             table[key] = now[key]
 
 
-def _make_durable(folder: Path) -> None:
+def make_durable(folder: Path) -> None:
     """Flush everything to disk, and give it the user's usual modes: temporary files are private."""
     mask = umask()
     for path in (*folder.rglob("*"), folder):

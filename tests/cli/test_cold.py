@@ -56,6 +56,8 @@ def modules_after(*arguments: str) -> tuple[int, set[str]]:
         ("show", "sums"),
         ("status",),
         ("verify",),
+        ("lock",),
+        ("lock", "--json"),
         ("--help",),
         ("--version",),
         ("train", "--help"),
