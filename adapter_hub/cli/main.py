@@ -25,6 +25,7 @@ SECTIONS = {
         "list",
         "show",
         "diff",
+        "lineage",
         "duplicates",
         "status",
         "verify",
