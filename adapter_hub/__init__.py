@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from adapter_hub.hub.pull import pull as pull
     from adapter_hub.hub.push import push as push
     from adapter_hub.hub.search import search as search
+    from adapter_hub.loading.diff import diff as diff
     from adapter_hub.methods.peft_types import register_with_peft as register_with_peft
+    from adapter_hub.registry.duplicates import find_duplicates as find_duplicates
+    from adapter_hub.registry.find import find_adapters as find_adapters
+    from adapter_hub.registry.lineage import lineage as lineage
     from adapter_hub.registry.store import Registry as Registry
     from adapter_hub.registry.verify import verify as verify
     from adapter_hub.training.plan import Changes as Changes
@@ -31,8 +35,12 @@ _EXPORTS = {
     "Registry": "adapter_hub.registry.store",
     "TrainHooks": "adapter_hub.hookspecs",
     "built_once": "adapter_hub.bases.cache",
+    "diff": "adapter_hub.loading.diff",
+    "find_adapters": "adapter_hub.registry.find",
+    "find_duplicates": "adapter_hub.registry.duplicates",
     "generate": "adapter_hub.generation.generate",
     "hookimpl": "adapter_hub.hookspecs",
+    "lineage": "adapter_hub.registry.lineage",
     "pull": "adapter_hub.hub.pull",
     "push": "adapter_hub.hub.push",
     "register_with_peft": "adapter_hub.methods.peft_types",
@@ -46,8 +54,12 @@ __all__ = [
     "Registry",
     "TrainHooks",
     "built_once",
+    "diff",
+    "find_adapters",
+    "find_duplicates",
     "generate",
     "hookimpl",
+    "lineage",
     "pull",
     "push",
     "register_with_peft",

@@ -41,7 +41,7 @@ def command(context: Context, one: str, other: str, top: int | None, as_json: bo
     registry = context.open_registry() if named else context.registry_if_any()
     if any(each.kind == "hf" for each in references):
         context.prepare_client()
-    found = diff(*references, registry)
+    found = diff(*references, registry=registry)
     if as_json:
         weights = found["weights"]
         print_json({**found, "weights": {**weights, "modules": weights["modules"][:top]}})

@@ -29,7 +29,7 @@ def command(context: Context, reference: str, as_json: bool) -> None:
     from adapter_hub.model import parse_reference
     from adapter_hub.registry.lineage import lineage
 
-    found = lineage(context.open_registry(), parse_reference(reference))
+    found = lineage(parse_reference(reference), registry=context.open_registry())
     if as_json:
         print_json(found)
         return

@@ -12,7 +12,7 @@ from adapter_hub.loading.compared import AdapterWeights, compare_weights
 from adapter_hub.loading.folders import WEIGHTS, check_adapter_folder, read_record, recorded
 from adapter_hub.loading.recorded import base_of
 from adapter_hub.loading.weights import Weights
-from adapter_hub.model import Reference
+from adapter_hub.model import Reference, parse_reference
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import file_digest, version_digest
 
@@ -62,7 +62,9 @@ class _Side:
         }
 
 
-def diff(a: Reference, b: Reference, registry: Registry | None = None) -> dict[str, Any]:
+def diff(
+    a: str | Reference, b: str | Reference, *, registry: Registry | None = None
+) -> dict[str, Any]:
     """The object of ``diff --json``.
 
     ``recipe``, ``options``, ``data``, ``metrics`` and ``provenance`` are lists of what differs:
@@ -72,7 +74,8 @@ def diff(a: Reference, b: Reference, registry: Registry | None = None) -> dict[s
 
     Raises UsageError, UnknownNameError, BaseModelError; HubError for an ``hf:`` reference.
     """
-    one, other = _open(a, registry), _open(b, registry)
+    parsed = [parse_reference(each) if isinstance(each, str) else each for each in (a, b)]
+    one, other = (_open(each, registry) for each in parsed)
     pairs = {
         name: _differences(read(one), read(other))
         for name, read in {

@@ -33,7 +33,7 @@ _MARK = b'"parents"'
 """What is in every record that has parents: most have none, and need not be parsed for that."""
 
 
-def lineage(registry: Registry, reference: Reference) -> dict[str, Any]:
+def lineage(reference: str | Reference, *, registry: Registry | None = None) -> dict[str, Any]:
     """The object of ``lineage --json``.
 
     ``versions`` are the version that is meant and all that it came from, nearest first; ``derived``
@@ -47,10 +47,12 @@ def lineage(registry: Registry, reference: Reference) -> dict[str, Any]:
     A version is listed once, whatever circles records describe; a record that cannot be read tells
     nothing. Raises UsageError, UnknownNameError, RegistryError.
     """
+    reference = parse_reference(reference) if isinstance(reference, str) else reference
     if reference.kind != "name":
         raise UsageError(
             f"lineage takes an adapter of the registry, not {reference}.", hint="adapter-hub list"
         )
+    registry = registry or Registry.open()
     adapter, version = registry.resolve(reference)
     family = _Family(registry)
     root = (adapter.name, version.number)

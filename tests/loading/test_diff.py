@@ -17,7 +17,6 @@ from workshop import edit_json, run_training
 from adapter_hub.errors import BaseModelError, UsageError
 from adapter_hub.loading.diff import diff
 from adapter_hub.loading.folders import CONFIG, RECORD, WEIGHTS
-from adapter_hub.model import parse_reference
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import version_digest
 
@@ -32,7 +31,7 @@ def pair(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def told(folder: Path, one: str, other: str) -> dict[str, Any]:
-    return diff(parse_reference(one), parse_reference(other), Registry.open(folder))
+    return diff(one, other, registry=Registry.open(folder))
 
 
 def section(found: dict[str, Any], name: str) -> dict[str, tuple[Any, Any]]:

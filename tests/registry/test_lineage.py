@@ -11,7 +11,6 @@ import pytest
 from workshop import run_training
 
 from adapter_hub.errors import UnknownNameError, UsageError
-from adapter_hub.model import parse_reference
 from adapter_hub.registry.lineage import lineage
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import rename_adapter, version_digest
@@ -53,7 +52,7 @@ class Family:
         return {"kind": kind, "reference": reference, "digest": self.digest(reference)}
 
     def told(self, reference: str) -> dict[str, Any]:
-        return lineage(self.registry, parse_reference(reference))
+        return lineage(reference, registry=self.registry)
 
 
 @pytest.fixture
