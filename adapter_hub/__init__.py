@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from adapter_hub.hub.sync import sync as sync
     from adapter_hub.loading.bulk_import import import_folders as import_folders
     from adapter_hub.loading.bundle import create_bundle as create_bundle
+    from adapter_hub.loading.diff import diff as diff
     from adapter_hub.loading.unbundle import apply_bundle as apply_bundle
     from adapter_hub.methods.peft_types import register_with_peft as register_with_peft
+    from adapter_hub.registry.duplicates import find_duplicates as find_duplicates
+    from adapter_hub.registry.find import find_adapters as find_adapters
+    from adapter_hub.registry.lineage import lineage as lineage
     from adapter_hub.registry.store import Registry as Registry
     from adapter_hub.registry.verify import verify as verify
     from adapter_hub.training.plan import Changes as Changes
@@ -40,6 +44,10 @@ _EXPORTS = {
     "generate": "adapter_hub.generation.generate",
     "hookimpl": "adapter_hub.hookspecs",
     "import_folders": "adapter_hub.loading.bulk_import",
+    "diff": "adapter_hub.loading.diff",
+    "find_adapters": "adapter_hub.registry.find",
+    "find_duplicates": "adapter_hub.registry.duplicates",
+    "lineage": "adapter_hub.registry.lineage",
     "pull": "adapter_hub.hub.pull",
     "push": "adapter_hub.hub.push",
     "register_with_peft": "adapter_hub.methods.peft_types",
@@ -56,9 +64,13 @@ __all__ = [
     "apply_bundle",
     "built_once",
     "create_bundle",
+    "diff",
+    "find_adapters",
+    "find_duplicates",
     "generate",
     "hookimpl",
     "import_folders",
+    "lineage",
     "pull",
     "push",
     "register_with_peft",

@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 SECTIONS = {
     "Start": ("demo", "init", "base"),
     "Work": ("train", "run", "data", "import"),
-    "Look": ("list", "show", "status", "verify", "check", "methods", "datasets", "plugins"),
+    "Look": (
+        "list",
+        "show",
+        "diff",
+        "lineage",
+        "duplicates",
+        "status",
+        "verify",
+        "check",
+        "methods",
+        "datasets",
+        "plugins",
+    ),
     "Share": ("push", "pull", "search", "login", "whoami", "hub"),
     "Keep": ("rename", "remove", "bundle", "lock", "sync"),
 }

@@ -7,6 +7,7 @@ The rules are those of peft 0.21: ``check_target_module_exists`` and
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -29,8 +30,11 @@ class Targets:
         self._patterns = [pattern] if isinstance(pattern, str) and pattern else pattern or []
         self._ranks = _pattern_table(config, "rank_pattern")
         self._rank = config.get("r", 8)
+        self._alphas = _pattern_table(config, "alpha_pattern")
+        self._alpha = config.get("lora_alpha", 8)
+        self._rslora = bool(config.get("use_rslora"))
         self._all = [self._wanted] if isinstance(self._wanted, str) else self._wanted or []
-        for each in (*self._pattern_strings(), *self._ranks):
+        for each in (*self._pattern_strings(), *self._ranks, *self._alphas):
             _compiled(each)
 
     @property
@@ -62,10 +66,19 @@ class Targets:
 
     def rank(self, module: str) -> Any:
         """The rank that the configuration gives to ``module``."""
-        for pattern, rank in self._ranks.items():
-            if re.match(rf"(.*\.)?({pattern})$", module):
-                return rank
-        return self._rank
+        return _by_pattern(self._ranks, module, self._rank)
+
+    def scale(self, module: str) -> float:
+        """What LoRA multiplies ``module``'s B·A with: alpha / r, or alpha / √r with rslora.
+
+        As in peft/tuners/lora/layer.py. Raises ValueError for a configuration without numbers.
+        """
+        rank, alpha = self.rank(module), _by_pattern(self._alphas, module, self._alpha)
+        if type(rank) is not int or rank < 1:
+            raise ValueError(f"its rank is {rank!r}, not a number from 1 on")
+        if type(alpha) not in (int, float):
+            raise ValueError(f"its lora_alpha is {alpha!r}, not a number")
+        return float(alpha) / (math.sqrt(rank) if self._rslora else rank)
 
     def _layer(self, module: str) -> int | None:
         expressions = [rf"(?:^|.*?\.){each}\.(\d+)\." for each in self._patterns]
@@ -98,6 +111,13 @@ def names(config: Mapping[str, Any], key: str) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
         raise ValueError(f"{key} is not a list of names")
     return value
+
+
+def _by_pattern(table: Mapping[str, Any], module: str, default: Any) -> Any:
+    for pattern, value in table.items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return value
+    return default
 
 
 def _pattern_table(config: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -113,10 +113,7 @@ def read_adapter(name: str, table: Mapping[str, Any]) -> Adapter:
         column_map=get.get("column_map", {}),
         training=read_training(get["training"], path) if "training" in get else TrainingSettings(),
     )
-    versions = {
-        int(number): read_version(name, number, version)
-        for number, version in version_tables(path, get.get("versions", {})).items()
-    }
+    versions = read_versions(name, table)
     return Adapter(
         name=name,
         recipe=recipe,
@@ -139,6 +136,16 @@ def read_training(table: Mapping[str, Any], path: tuple[str, ...]) -> TrainingSe
 
     checked: TrainingSettings = _wrap((*path, "training"), settings)
     return checked
+
+
+def read_versions(name: str, table: Mapping[str, Any]) -> dict[int, Version]:
+    """The versions of ``[adapters.NAME]`` by number. Raises SchemaError."""
+    path = ("adapters", name)
+    told = read_value(table, path, "versions", Mapping) or {}
+    return {
+        int(number): read_version(name, number, version)
+        for number, version in version_tables(path, told).items()
+    }
 
 
 def read_version(name: str, number: str, table: Mapping[str, Any]) -> Version:

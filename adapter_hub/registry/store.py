@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -23,7 +23,7 @@ from adapter_hub.registry.document import (
     without_mark,
 )
 from adapter_hub.registry.files import FILE_NAME, cannot_write
-from adapter_hub.registry.tables import SchemaError, read_summary
+from adapter_hub.registry.tables import ADAPTER_KEYS, SchemaError, read_summary, read_values
 
 if TYPE_CHECKING:
     from adapter_hub.model import Adapter, Base, Reference, Remote, Version
@@ -136,6 +136,19 @@ class Registry:
     def summaries(self) -> Iterator[dict[str, Any]]:
         """What ``list`` tells of every adapter, by name. Raises RegistryError."""
         return map(self.summary, self.adapter_names())
+
+    def values(self, name: str, keys: Iterable[str]) -> dict[str, Any]:
+        """Those of some keys of an adapter's table that are there. Raises RegistryError."""
+        kinds = {key: ADAPTER_KEYS[key] for key in keys}
+        return self._told(
+            lambda told: read_values(told["adapters"][name], ("adapters", name), kinds)
+        )
+
+    def versions(self, name: str) -> dict[int, Version]:
+        """The versions of one adapter; nothing else of it is read. Raises RegistryError."""
+        from adapter_hub.registry import schema
+
+        return self._told(lambda told: schema.read_versions(name, told["adapters"][name]))
 
     def has_adapter(self, name: str) -> bool:
         return name in self._meaning.get("adapters", {})

@@ -58,6 +58,8 @@ def modules_after(*arguments: str) -> tuple[int, set[str]]:
         ("verify",),
         ("lock",),
         ("lock", "--json"),
+        ("list", "--where", "rank>=1", "--text", "sums", "--sort", "-dataset"),
+        ("duplicates",),
         ("--help",),
         ("--version",),
         ("train", "--help"),
@@ -68,10 +70,21 @@ def test_cold_commands_stay_cold(project: Path, arguments: tuple[str, ...]) -> N
     add_to_registry(project, '\n[adapters.sums]\nbase = "llama"\ndata = "rows.jsonl"\n')
     code, new = modules_after(*arguments)
     assert code == 0
+    assert third_party(new) <= ALLOWED
+
+
+def test_lineage_stays_cold(project: Path) -> None:
+    version = "[adapters.sums.versions.1]\ncreated = 2026-01-01T00:00:00Z\nfiles = {}\n"
+    add_to_registry(project, f"\n{version}")
+    code, new = modules_after("lineage", "sums")
+    assert code == 0
+    assert third_party(new) <= ALLOWED
+
+
+def third_party(new: set[str]) -> set[str]:
     # tomli's wheel is compiled; its helper module has a name of its own.
     ours = sys.stdlib_module_names | {name for name in new if name.endswith("__mypyc")}
-    third_party = {name for name in new - ours if not name.startswith("_")}
-    assert third_party <= ALLOWED
+    return {name for name in new - ours if not name.startswith("_")}
 
 
 @pytest.mark.parametrize(
@@ -83,6 +96,8 @@ def test_cold_commands_stay_cold(project: Path, arguments: tuple[str, ...]) -> N
         ("train", "sums", "--base", "llama", "--data", "shakespear"),
         ("train", "sums", "--base", "llama", "--data", "rows.jsonl", "--method", "lara"),
         ("train", "sums", "--base", "llama", "--data", "rows.jsonl", "--learning-rate", "-1"),
+        ("diff", "nope", "sums"),
+        ("diff", "sums", "base:llama"),
         ("run", "nope", "hello"),
         ("run", "nope", "hello", "--top-p", "3"),
         ("run", "nope"),

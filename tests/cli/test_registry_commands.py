@@ -141,10 +141,24 @@ def test_list_json_has_the_contract_s_fields(hub: Hub, two: Path) -> None:
         (("--where", "eval_loss>1.9"), []),
         (("--sort", "eval_loss"), ["alpha", "beta"]),
         (("--method", "lora"), ["alpha", "beta"]),
+        (("--sort", "-eval_loss", "--reverse"), ["alpha", "beta"]),
+        (("--sort", "-name", "--limit", "1"), ["beta"]),
+        (("--tag", "large,small"), ["alpha"]),
+        (("--text", "ROWS demo"), ["alpha"]),
+        (("--where", "dataset=rows.jsonl", "--where", "rank=4"), ["alpha"]),
+        (("--where", "age>1h"), ["alpha"]),
     ],
 )
 def test_list_filters(hub: Hub, two: Path, flags: tuple[str, ...], names: list[str]) -> None:
     assert [each["name"] for each in hub("list", "--json", *flags).json] == names
+
+
+def test_list_shows_what_it_was_asked_by(hub: Hub, two: Path) -> None:
+    shown = hub("list", "--where", " rank >= 1", "--where", "age>1h", "--sort", "-dataset").out
+    assert shown.splitlines()[0].split() == [
+        *("name", "base", "method", "version", "eval_loss", "tags", "created", "rank", "dataset")
+    ]
+    assert shown.splitlines()[1].split()[-2:] == ["4", "rows.jsonl"]
 
 
 def test_list_refuses_a_condition_it_cannot_read(hub: Hub, two: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapter_hub.errors import UnknownNameError, UsageError
+from adapter_hub.errors import RegistryError, UnknownNameError, UsageError
 from adapter_hub.registry.find import find_adapters
 from adapter_hub.registry.store import Registry
 
@@ -18,6 +18,8 @@ schema = 1
 [adapters.b]
 base = "tiny"
 method = "ia3"
+options = { r = 16 }
+data = "shakespeare"
 tags = ["demo", "x"]
 
 [adapters.b.versions.2]
@@ -42,12 +44,18 @@ files = {}
 metrics = { eval_loss = 1 }
 
 [adapters.a]
+options = { r = 16 }
+data = "sql"
+description = "Of kings and queens"
 """
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
     (tmp_path / "registry.toml").write_text(TEXT)
+    (tmp_path / "adapters/b/10").mkdir(parents=True)
+    # What was trained, when the recipe has moved on.
+    (tmp_path / "adapters/b/10/adapter_config.json").write_text('{"r": 8}')
     return Registry.open(tmp_path)
 
 
@@ -72,6 +80,38 @@ def registry(tmp_path: Path) -> Registry:
         ({"sort": "version"}, "C b a"),
         ({"sort": "base"}, "b C a"),
         ({"sort": "method"}, "b a C"),
+        ({"sort": "-eval_loss"}, "b C a"),
+        ({"sort": "eval_loss", "reverse": True}, "b C a"),
+        ({"sort": "-eval_loss", "reverse": True}, "C b a"),
+        ({"sort": "-name"}, "C b a"),
+        ({"sort": "-base"}, "b C a"),
+        ({"sort": "age"}, "C b a"),
+        ({"sort": "versions", "limit": 2}, "a C"),
+        ({"sort": "-rank"}, "a b C"),
+        ({"sort": "tags"}, "a C b"),
+        ({"limit": 2}, "a b"),
+        ({"tags": ["x,y"]}, "b"),
+        ({"tags": ["x, demo"]}, "b C"),
+        ({"tags": ["demo", "x,y"]}, "b"),
+        ({"tags": ["y,z"]}, ""),
+        ({"conditions": ["version>1"]}, "b"),
+        ({"conditions": ["versions=0"]}, "a"),
+        ({"conditions": ["versions>=1", "eval_loss<1.5"]}, "C"),
+        ({"conditions": ["created>2026-01-02"]}, "C"),
+        ({"conditions": ["age>1h"]}, "b C"),
+        ({"conditions": ["rank>=16"]}, "a"),
+        ({"conditions": ["rank<16"]}, "b"),
+        ({"conditions": ["dataset=shakespeare"]}, "b"),
+        ({"conditions": ["dataset!=shakespeare"]}, "a"),
+        ({"conditions": ["description~kings"]}, "a"),
+        ({"conditions": ["hub=o/r"]}, "b"),
+        ({"conditions": ["aliases=prod"]}, "C"),
+        ({"conditions": ["base!=other", "method=lora"]}, "C"),
+        ({"text": "tiny DEMO"}, "b C"),
+        ({"text": "kings"}, "a"),
+        ({"text": "shake"}, "b"),
+        ({"text": "kings demo"}, ""),
+        ({"text": "kings", "conditions": ["rank=16"], "sort": "-rank"}, "a"),
     ],
 )
 def test_found(registry: Registry, how: dict[str, Any], names: str) -> None:
@@ -83,8 +123,8 @@ def test_found(registry: Registry, how: dict[str, Any], names: str) -> None:
     [
         ({"sort": "eval_los"}, r"the column 'eval_los' \(did you mean 'eval_loss'\?\)"),
         ({"sort": "versoin"}, r"the column 'versoin' \(did you mean 'version'\?\)"),
-        ({"conditions": ["eval_loss>0", "steps>0"]}, "no adapter has the metric 'steps'"),
-        ({"conditions": ["version>0"]}, "no adapter has the metric 'version'"),
+        ({"conditions": ["eval_loss>0", "steps>0"]}, "no adapter has the column or metric 'steps'"),
+        ({"conditions": ["rnak>0"]}, r"'rnak' \(did you mean 'rank'\?\)"),
     ],
 )
 def test_a_metric_that_nothing_has(registry: Registry, how: dict[str, Any], words: str) -> None:
@@ -98,7 +138,9 @@ def test_before_the_first_training_every_metric_is_to_come(tmp_path: Path) -> No
     assert found == []
 
 
-@pytest.mark.parametrize("text", ["eval_loss", "eval_loss<", "<1", "eval_loss<x", "a<1<2", ""])
+@pytest.mark.parametrize(
+    "text", ["eval_loss", "eval_loss<", "<1", "eval_loss<x", "a<1<2", "", "rank~8"]
+)
 def test_a_condition_that_cannot_be_read(registry: Registry, text: str) -> None:
     with pytest.raises(UsageError, match="is not a condition"):
         find_adapters(registry, conditions=[text])
@@ -137,3 +179,33 @@ def test_a_diverged_run_is_last_as_if_it_had_no_loss(registry: Registry) -> None
     found = find_adapters(Registry.open(registry.path), sort="eval_loss")
     assert [each["name"] for each in found] == ["b", "a", "C"]
     assert find_adapters(Registry.open(registry.path), conditions=["eval_loss<1"]) == []
+
+
+@pytest.mark.parametrize("tags", ["", ",", "demo,", ",x"])
+def test_tags_that_cannot_be_read(registry: Registry, tags: str) -> None:
+    with pytest.raises(UsageError, match="is not a tag"):
+        find_adapters(registry, tags=[tags])
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"r": "8"}', "[" * 100_000, "\xff"])
+def test_a_config_that_makes_no_sense_is_none(registry: Registry, content: str) -> None:
+    path = registry.version_folder("b", 10) / "adapter_config.json"
+    path.write_text(content, encoding="latin-1")
+    (found,) = find_adapters(registry, conditions=["rank>1", "version=10"])
+    assert found["rank"] == 16
+
+
+def test_what_was_asked_for_is_told(registry: Registry) -> None:
+    (found,) = find_adapters(registry, conditions=["rank=8", "dataset~shake"])
+    assert (found["rank"], found["dataset"]) == (8, "shakespeare")
+    assert "rank" not in find_adapters(registry, sort="-version")[0]
+
+
+def test_a_value_of_the_wrong_type_is_an_error_with_its_line(registry: Registry) -> None:
+    registry.path.write_text(TEXT.replace('data = "sql"', "data = 3"))
+    again = Registry.open(registry.path)
+    assert len(find_adapters(again)) == 3
+    with pytest.raises(
+        RegistryError, match=r"registry\.toml:\d+: adapters\.a\.data: must be a string"
+    ):
+        find_adapters(again, conditions=["dataset=x"])
