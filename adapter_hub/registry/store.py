@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from adapter_hub.errors import (
     ConflictError,
+    RegistryError,
     RegistryNotFoundError,
     UnknownNameError,
     UsageError,
@@ -20,6 +21,7 @@ from adapter_hub.registry.document import (
     parse,
     read_meaning,
     read_text,
+    scan,
     without_mark,
 )
 from adapter_hub.registry.files import FILE_NAME, cannot_write
@@ -154,10 +156,8 @@ class Registry:
         found = self._told(unknown_keys)
         if not found:
             return []
-        from adapter_hub.registry.scan import Scan
-
-        scan = Scan(self._text)
-        return [f"{self.path}:{scan.line_of(path)}: {problem}" for path, problem in found]
+        places = scan(self.path, self._text)
+        return [f"{self.path}:{places.line_of(path)}: {problem}" for path, problem in found]
 
     def refuse_twin(self, name: str, what: Literal["adapter", "base"]) -> None:
         """Raises ConflictError when an entry's name differs from ``name`` in case only.
@@ -282,6 +282,10 @@ class Registry:
             raise cannot_write(self.path, error) from error
         try:
             yield
+        except RecursionError:
+            raise RegistryError(
+                f"{self.path} has tables that are nested too deep to be edited; nothing was written."
+            ) from None
         finally:
             lock.release()
 
@@ -318,7 +322,7 @@ class Registry:
         try:
             try:
                 return read(self._meaning)
-            except ValueError:
+            except (ValueError, RecursionError):
                 # A block or value that was not parsed until now: tomli, given the whole text,
                 # names its line, or reads what blocks alone cannot tell.
                 self._meaning = parse(self.path, self._text)

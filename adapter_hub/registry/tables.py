@@ -42,7 +42,7 @@ _SUMMARY_KEYS = {
     key: ADAPTER_KEYS[key] for key in ("base", "method", "tags", "aliases", "versions")
 }
 _NEWEST_KEYS = {key: VERSION_KEYS[key] for key in ("created", "metrics", "hub")}
-_VERSION_NUMBER = re.compile(r"[1-9][0-9]*")
+_VERSION_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 
 class SchemaError(Exception):
