@@ -101,7 +101,7 @@ def parse_json(content: bytes, what: str) -> dict[str, Any]:
     """A JSON object from bytes. Raises BaseModelError."""
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BaseModelError(f"{what} is not JSON: {error}.") from None
     if not isinstance(value, dict):
         raise BaseModelError(f"{what} is not a JSON object.")
