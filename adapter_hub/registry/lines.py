@@ -74,10 +74,7 @@ class LazyTable(Mapping[str, Any]):
         body, self._body = str(self._body), None
         written = _statements(body)
         if written is None:
-            import tomli
-
-            self._parsed = tomli.loads(body)
-            refuse_long(body, self._parsed)
+            self._parsed = _parsed(body)
         else:
             self._written = written
         if not self.tables.keys().isdisjoint(written or self._parsed):
@@ -140,11 +137,19 @@ def _value(text: str) -> Any:
         return _number(text)
     elif _TIME.fullmatch(text):
         return datetime.fromisoformat(f"{text[:-1]}+00:00")
+    return _parsed(f"value = {text}")["value"]
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """What tomli reads. Raises ValueError, also for what is nested too deep for it."""
     import tomli
 
-    value = tomli.loads(f"value = {text}")["value"]
-    refuse_long(text, value)
-    return value
+    try:
+        meaning = tomli.loads(text)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+    refuse_long(text, meaning)
+    return meaning
 
 
 def refuse_long(text: str, meaning: Any) -> None:

@@ -322,7 +322,7 @@ class Registry:
         try:
             try:
                 return read(self._meaning)
-            except (ValueError, RecursionError):
+            except ValueError:
                 # A block or value that was not parsed until now: tomli, given the whole text,
                 # names its line, or reads what blocks alone cannot tell.
                 self._meaning = parse(self.path, self._text)

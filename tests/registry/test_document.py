@@ -265,6 +265,15 @@ def test_what_is_too_long_or_too_deep(
     assert path.read_text() == text
 
 
+def test_what_is_too_deep_above_the_first_header_of_a_large_registry(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(document, "LARGE", 0)
+    path.write_text(f"schema = 1\nours = {'[' * 2000}{']' * 2000}\nother.key = 1\n")
+    with pytest.raises(RegistryError, match="nested"):
+        Registry.open(path)
+
+
 def test_long_numbers_that_are_strings_are_no_numbers(path: Path) -> None:
     path.write_text(f'schema = 1\n[adapters.a]\ndescription = "{LONG}" # {LONG}\n')
     told(path)
