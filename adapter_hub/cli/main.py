@@ -23,7 +23,7 @@ SECTIONS = {
     "Work": ("train", "run", "data", "import"),
     "Look": ("list", "show", "status", "verify", "check", "methods", "datasets", "plugins"),
     "Share": ("push", "pull", "search", "login", "whoami", "hub"),
-    "Keep": ("rename", "remove"),
+    "Keep": ("rename", "remove", "schema"),
 }
 """Every command, as ``--help`` groups them; ``adapter_hub.cli.NAME`` holds it."""
 

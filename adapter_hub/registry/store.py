@@ -197,6 +197,22 @@ class Registry:
             else:
                 self._replace(content, splice(text, old, new))
 
+    def edit_text(self, change: Callable[[str], str]) -> None:
+        """Apply ``change`` to the newest text of the file, as ``edit`` does: to its comments alone.
+
+        Raises what ``edit`` raises; RegistryError also when the text would mean something else.
+        """
+        from adapter_hub.registry.splice import require_meaning
+
+        with self._locked():
+            content = read_text(self.path)
+            text = without_mark(content)
+            self._text, self._meaning = text, parse(self.path, text)
+            after = change(text)
+            if after != text:
+                require_meaning(after, self._meaning)
+                self._replace(content, after)
+
     def edit_adapter(self, name: str, change: Change) -> None:
         """Apply ``change`` to the newest content of one adapter's table, as ``edit`` does.
 

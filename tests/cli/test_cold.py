@@ -56,6 +56,7 @@ def modules_after(*arguments: str) -> tuple[int, set[str]]:
         ("show", "sums"),
         ("status",),
         ("verify",),
+        ("schema",),
         ("--help",),
         ("--version",),
         ("train", "--help"),

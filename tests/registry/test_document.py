@@ -291,3 +291,9 @@ def test_an_error_beside_a_broken_line_in_a_large_registry(
     path.write_text(f"schema = 1\n[adapters.a]\nours = 3\n[adapters.b]\nbase = 'x'\n{rest}\n")
     with pytest.raises(RegistryError, match=r"not valid TOML.*line 6"):
         Registry.open(path).unknown_keys()
+
+
+def test_remotes_that_are_no_table(path: Path) -> None:
+    path.write_text(f"remotes = 3\n{TEXT}")
+    with pytest.raises(RegistryError, match=r"registry.toml:1: remotes: must be a table"):
+        Registry.open(path)
