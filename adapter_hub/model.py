@@ -16,11 +16,19 @@ NAME_RULE = (
     "letters, digits, '.', '_' and '-', at most 96 characters, "
     "starting and ending with a letter or digit"
 )
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9])?")
-# Windows opens these as devices in any folder and with any extension.
-_DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*")
+# Windows opens these as devices in any folder and with any extension. Written for every dialect of
+# patterns, since editors read it, too: no flags.
+_DEVICE = (
+    r"(?:[Cc][Oo][Nn]|[Pp][Rr][Nn]|[Aa][Uu][Xx]|[Nn][Uu][Ll]|[Cc][Oo][Mm][0-9]|[Ll][Pp][Tt][0-9])"
+)
+NAME_PATTERN = (
+    rf"(?!{_DEVICE}(?:\..*)?$)(?!.*\.\.)[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,94}}[A-Za-z0-9])?"
+)
+COMMIT_PATTERN = r"[0-9a-f]{40}"
+REPO_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
+_NAME = re.compile(NAME_PATTERN)
+_COMMIT = re.compile(COMMIT_PATTERN)
+_REPO = re.compile(REPO_PATTERN)
 
 Schedule = Literal["cosine", "linear", "constant"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
@@ -28,7 +36,7 @@ DType = Literal["auto", "float32", "bfloat16", "float16"]
 
 def check_name(name: str, what: str) -> str:
     """Return ``name`` if it can name an adapter, base or alias and a folder. Raises UsageError."""
-    if not _NAME.fullmatch(name) or ".." in name or _DEVICES.fullmatch(name):
+    if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot name {what}: use {NAME_RULE}.")
     return name
 
@@ -67,7 +75,7 @@ def parse_source(text: str) -> Source:
 class Remote:
     """A Hub: its address, and its name in the registry if it has one there."""
 
-    endpoint: str
+    endpoint: Annotated[str, "address of the Hub, with https:// or http://"]
     name: str | None = None
 
 
@@ -81,11 +89,13 @@ class Base:
     """
 
     name: str
-    source: Source
-    revision: str | None = None
-    remote: Remote | None = None
-    trust_remote_code: bool = False
-    code: str | None = None
+    source: Annotated[Source, "where it comes from: hf:OWNER/REPO, path:DIR or plugin:NAME"]
+    revision: Annotated[
+        str | None, "what pins it: the 40 hex digits of a commit for hf:, else a fingerprint"
+    ] = None
+    remote: Annotated[Remote | None, "the Hub that an hf: base is on: a name in [remotes]"] = None
+    trust_remote_code: Annotated[bool, "whether the code that comes with it may run"] = False
+    code: Annotated[str | None, "digest of that code, where the revision pins none"] = None
 
     def at(self, revision: str) -> Base:
         """This base at ``revision``: at another one its code is trusted no longer."""
@@ -96,6 +106,44 @@ class Base:
 def _is_endless(value: Any) -> bool:
     """Whether ``value`` is TOML's ``inf`` or ``nan``."""
     return isinstance(value, float) and not math.isfinite(value)
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a setting takes; ``words`` say which."""
+
+    words: str
+    least: float | None = None
+    above: float | None = None
+    most: int | None = None
+    below: float | None = None
+
+    def __contains__(self, value: float) -> bool:
+        return (
+            (self.least is None or value >= self.least)
+            and (self.above is None or value > self.above)
+            and (self.most is None or value <= self.most)
+            and (self.below is None or value < self.below)
+        )
+
+
+_POSITIVE = Range("more than 0", above=0)
+_NOT_NEGATIVE = Range("at least 0", least=0)
+_COUNT = Range("at least 1", least=1)
+RANGES: Mapping[str, Range] = {
+    "epochs": _POSITIVE,
+    "steps": _COUNT,
+    "batch_size": _COUNT,
+    "grad_accum": _COUNT,
+    "learning_rate": _POSITIVE,
+    "warmup": _NOT_NEGATIVE,
+    "weight_decay": _NOT_NEGATIVE,
+    "max_grad_norm": _NOT_NEGATIVE,
+    "max_length": Range("at least 2", least=2),
+    "seed": Range("from 0 to 2**63 - 1", least=0, most=2**63 - 1),
+    "eval_fraction": Range("from 0 to below 1", least=0, below=1),
+}
+"""Of the training settings that are numbers, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,17 +171,9 @@ class TrainingSettings:
         for each in dataclasses.fields(self):
             value = getattr(self, each.name)
             self._require(each.name, not _is_endless(value), "a finite number")
-        for name in ("epochs", "learning_rate"):
-            self._require(name, getattr(self, name) > 0, "more than 0")
-        for name in ("batch_size", "grad_accum"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("warmup", "weight_decay", "max_grad_norm"):
-            self._require(name, getattr(self, name) >= 0, "at least 0")
-        self._require("max_length", self.max_length >= 2, "at least 2")
-        self._require("steps", self.steps is None or self.steps >= 1, "at least 1")
-        self._require("seed", 0 <= self.seed < 2**63, "from 0 to 2**63 - 1")
-        fraction = self.eval_fraction
-        self._require("eval_fraction", fraction is None or 0 <= fraction < 1, "from 0 to below 1")
+        for name, numbers in RANGES.items():
+            value = getattr(self, name)
+            self._require(name, value is None or value in numbers, numbers.words)
 
     def _require(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
@@ -152,14 +192,24 @@ class TrainingSettings:
 class Recipe:
     """What ``train NAME`` does: base + method + options + data + settings."""
 
-    base: str | None = None
-    method: str = "lora"
-    options: Mapping[str, Any] = field(default_factory=dict)
-    data: str | None = None
-    data_options: Mapping[str, Any] = field(default_factory=dict)
-    eval_data: str | None = None
-    column_map: Mapping[str, str] = field(default_factory=dict)
-    training: TrainingSettings = field(default_factory=TrainingSettings)
+    base: Annotated[str | None, "the base that it is trained on: a name in [bases]"] = None
+    method: Annotated[str, "PEFT method; `adapter-hub methods` lists them"] = "lora"
+    options: Annotated[
+        Mapping[str, Any], "options of the method; `adapter-hub methods METHOD` lists them"
+    ] = field(default_factory=dict)
+    data: Annotated[str | None, "training rows: a dataset's name, a file, or hf:OWNER/DATASET"] = (
+        None
+    )
+    data_options: Annotated[
+        Mapping[str, Any], "options of the dataset; `adapter-hub datasets DATASET` lists them"
+    ] = field(default_factory=dict)
+    eval_data: Annotated[str | None, "rows for the held-out loss, named like data"] = None
+    column_map: Annotated[
+        Mapping[str, str], "columns of the data under other names: theirs = ours"
+    ] = field(default_factory=dict)
+    training: Annotated[TrainingSettings, "how it is trained"] = field(
+        default_factory=TrainingSettings
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,11 +220,15 @@ class Version:
     """
 
     number: int
-    created: datetime
-    files: Mapping[str, str]
-    recipe: str | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    hub: Mapping[str, str] = field(default_factory=dict)
+    created: Annotated[datetime, "when it was made; without a zone, in UTC"]
+    files: Annotated[Mapping[str, str], "files in its folder, with their digests sha256:…"]
+    recipe: Annotated[str | None, "digest of the recipe that it was trained by"] = None
+    metrics: Annotated[Mapping[str, float], "measured on the held-out rows"] = field(
+        default_factory=dict
+    )
+    hub: Annotated[Mapping[str, str], "where it lies on a Hub: repo, revision"] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,10 +237,14 @@ class Adapter:
 
     name: str
     recipe: Recipe
-    description: str = ""
-    tags: tuple[str, ...] = ()
-    aliases: Mapping[str, int] = field(default_factory=dict)
-    versions: Mapping[int, Version] = field(default_factory=dict)
+    description: Annotated[str, "what it is for"] = ""
+    tags: Annotated[tuple[str, ...], "words to find it by"] = ()
+    aliases: Annotated[Mapping[str, int], "movable names for versions: prod = 3"] = field(
+        default_factory=dict
+    )
+    versions: Annotated[Mapping[int, Version], "what it was trained, imported or pulled into"] = (
+        field(default_factory=dict)
+    )
 
     @property
     def newest(self) -> Version | None:

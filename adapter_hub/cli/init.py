@@ -9,6 +9,7 @@ import click
 from adapter_hub.cli.context import Context, pass_context
 
 TEMPLATE = """\
+#:schema ./registry.schema.json
 # What adapter-hub knows: base models, and adapters on them.
 # Edit by hand or with `adapter-hub base add` and `adapter-hub train`; keep it in git.
 schema = 1
@@ -33,9 +34,14 @@ training = { learning_rate = 2e-3, steps = 150, max_length = 256 }
 @click.argument("directory", default=".", type=click.Path(path_type=Path))
 @pass_context
 def command(context: Context, directory: Path) -> None:
-    """Write a commented registry.toml into DIRECTORY (default: here)."""
+    """Write a commented registry.toml into DIRECTORY (default: here).
+
+    registry.schema.json beside it is for editors, which complete and check by it.
+    """
+    from adapter_hub.registry.editors import put_schema
     from adapter_hub.registry.files import create_registry, ignore_in_git
 
     path = create_registry(directory, TEMPLATE)
     ignore_in_git(directory)
+    put_schema(directory)
     context.say(f"wrote {path}; next: adapter-hub train gpt-lora")

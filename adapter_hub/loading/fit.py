@@ -6,6 +6,7 @@ here. Where the headers cannot tell, that is said: a misfit is never guessed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -35,7 +36,8 @@ def compare(adapter: AdapterHead, base: BaseHead) -> Fit:
     modules = Modules(base)
     try:
         _compare(adapter, modules, findings)
-    except ValueError as error:
+    except (ValueError, OverflowError, RecursionError, re.error) as error:
+        # The last three are of patterns.
         findings.misfit(f"its adapter_config.json cannot be used: {error}")
     return findings.fit()
 

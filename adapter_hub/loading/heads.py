@@ -82,11 +82,12 @@ def tokens_of(tokenizer: Mapping[str, Any], config: Mapping[str, Any]) -> int:
     """The distinct tokens of a tokenizer.json, and those that its configuration adds."""
     model = tokenizer.get("model")
     vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    if not isinstance(vocabulary, (dict, list)):
+        vocabulary = []
     # Unigram has a list of [token, score], the others a table.
-    tokens = {
-        str(each[0]) if isinstance(each, list) and each else str(each) for each in vocabulary or ()
-    }
-    added = list(tokenizer.get("added_tokens") or ())
+    tokens = {str(each[0]) if isinstance(each, list) and each else str(each) for each in vocabulary}
+    listed = tokenizer.get("added_tokens")
+    added = list(listed) if isinstance(listed, list) else []
     table = config.get("added_tokens_decoder")
     added += table.values() if isinstance(table, dict) else ()
     added += [value for key, value in config.items() if key.endswith("_token")]
@@ -101,7 +102,7 @@ def parse_json(content: bytes, what: str) -> dict[str, Any]:
     """A JSON object from bytes. Raises BaseModelError."""
     try:
         value = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BaseModelError(f"{what} is not JSON: {error}.") from None
     if not isinstance(value, dict):
         raise BaseModelError(f"{what} is not a JSON object.")

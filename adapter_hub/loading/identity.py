@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -75,13 +76,15 @@ def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
     """
     try:
         with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
 
             def read(start: int, length: int) -> bytes:
                 file.seek(start)
-                return file.read(length)
+                # Python makes room for all that it is asked for.
+                return file.read(max(0, min(length, size - start)))
 
             return read_header(read, str(path))
-    except OSError as error:
+    except (OSError, ValueError) as error:  # also a name that no file can have
         raise BaseModelError(f"{path} is not a safetensors file: {error}.") from None
 
 
@@ -101,7 +104,7 @@ def read_header(read: Callable[[int, int], bytes], what: str) -> tuple[dict[str,
         header = json.loads(content)
         if not isinstance(header, dict):
             raise ValueError("its header is not a table")
-    except (ValueError, struct.error) as error:
+    except (ValueError, RecursionError, struct.error) as error:
         raise BaseModelError(f"{what} is not a safetensors file: {error}.") from None
     header.pop("__metadata__", None)
     return header, 8 + length
@@ -170,7 +173,7 @@ def _size(entry: Any) -> int:
     try:
         start, end = entry["data_offsets"]
         return max(0, int(end) - int(start))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, OverflowError, TypeError, ValueError):
         return 0
 
 
@@ -182,6 +185,9 @@ def _samples(
             with path.open("rb") as file:
                 for name, entry in header.items():
                     start, end = entry["data_offsets"]
+                    kind, shape = entry["dtype"], entry["shape"]
+                    if type(kind) is not str or not all(type(each) is int for each in shape):
+                        raise ValueError(f"{name} has no type or no shape")
                     file.seek(data_start + end - 1 if end > start else data_start)
                     if end > start and not file.read(1):
                         raise ValueError(f"it ends before {name} does")
@@ -189,8 +195,8 @@ def _samples(
                     for place, length in spans.of(end - start):
                         file.seek(data_start + start + place)
                         sample.update(file.read(length))
-                    yield name, entry["dtype"], entry["shape"], sample.digest()
-        except (OSError, KeyError, TypeError, ValueError) as error:
+                    yield name, kind, shape, sample.digest()
+        except (OSError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise BaseModelError(f"{path} is damaged: {error}.") from None
 
 
@@ -225,7 +231,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BaseModelError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BaseModelError(f"{path} is not JSON: {error}.") from None
     if not isinstance(content, dict):
         raise BaseModelError(f"{path} is not a JSON object.")

@@ -26,8 +26,10 @@ class Targets:
         self.saved_whole: list[str] = names(config, "modules_to_save")
         layers = config.get("layers_to_transform")
         self._layers = [layers] if isinstance(layers, int) else layers or []
-        pattern = config.get("layers_pattern")
-        self._patterns = [pattern] if isinstance(pattern, str) and pattern else pattern or []
+        if not isinstance(self._layers, list):
+            raise ValueError("layers_to_transform is neither a number nor a list of numbers")
+        pattern = _names_or_pattern(config, "layers_pattern") or []
+        self._patterns = [pattern] if isinstance(pattern, str) else pattern
         self._ranks = _pattern_table(config, "rank_pattern")
         self._rank = config.get("r", 8)
         self._alphas = _pattern_table(config, "alpha_pattern")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapter_hub.errors import RegistryError, RegistryNotFoundError
 from adapter_hub.registry.tables import SchemaError, check_document
+
+if TYPE_CHECKING:
+    from adapter_hub.registry.scan import Scan
 
 LARGE = 100_000
 """Characters of a registry above which reading in blocks is worth it."""
@@ -55,28 +58,46 @@ def parse(path: Path, text: str) -> Mapping[str, Any]:
     import tomli
 
     from adapter_hub.registry import schema
+    from adapter_hub.registry.lines import refuse_long
 
     try:
         meaning = tomli.loads(text)
+        refuse_long(text, meaning)
         check_document(meaning)
         schema.check_names(meaning)
     except (ValueError, RecursionError) as error:  # also an integer too long for Python
-        raise RegistryError(
-            f"{path} is not valid TOML: {error}.", hint="mend that line; nothing was changed"
-        ) from None
+        raise _not_toml(path, error) from None
     except SchemaError as error:
         raise at_line(path, text, error) from None
     return meaning
 
 
 def at_line(path: Path, text: str, error: SchemaError) -> RegistryError:
-    """The error that names the line where ``error`` is."""
-    from adapter_hub.registry.scan import Scan
+    """The error that names the line where ``error`` is. Raises RegistryError, as ``scan``."""
     from adapter_hub.registry.splice import dotted
 
-    line = Scan(text).line_of(error.path)
+    line = scan(path, text).line_of(error.path)
     place = f"{path}:{line}" if line else str(path)
     return RegistryError(
         f"{place}: {dotted(error.path)}: {error.problem}.",
         hint="mend that line; nothing was changed",
+    )
+
+
+def scan(path: Path, text: str) -> Scan:
+    """Where things stand in ``text``, of which perhaps not all was read. Raises RegistryError."""
+    import tomli
+
+    from adapter_hub.registry.scan import Scan
+
+    try:
+        tomli.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _not_toml(path, error) from None
+    return Scan(text)
+
+
+def _not_toml(path: Path, error: Exception) -> RegistryError:
+    return RegistryError(
+        f"{path} is not valid TOML: {error}.", hint="mend that line; nothing was changed"
     )

@@ -25,6 +25,9 @@ _SCALAR = rf"{_STRING.pattern}|{_NUMBER.pattern}"
 _PAIR = re.compile(rf"([A-Za-z0-9_-]+) = ({_SCALAR})")
 _TABLE = re.compile(rf"\{{ (?:[A-Za-z0-9_-]+ = (?:{_SCALAR})(?:, (?!\}})| (?=\}})))+\}}")
 _ARRAY = re.compile(rf"\[{_STRING.pattern}(?:, {_STRING.pattern})*\]")
+_LONGEST = 13_288
+"""Bits of 4,000 digits. Python reads longer integers that are not decimal, and cannot write them."""
+_LONG = re.compile(r"0(?:x[0-9A-Fa-f_]{999}|o[0-7_]{999}|b[01_]{999})")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 
 
@@ -71,9 +74,7 @@ class LazyTable(Mapping[str, Any]):
         body, self._body = str(self._body), None
         written = _statements(body)
         if written is None:
-            import tomli
-
-            self._parsed = tomli.loads(body)
+            self._parsed = _parsed(body)
         else:
             self._written = written
         if not self.tables.keys().isdisjoint(written or self._parsed):
@@ -136,9 +137,34 @@ def _value(text: str) -> Any:
         return _number(text)
     elif _TIME.fullmatch(text):
         return datetime.fromisoformat(f"{text[:-1]}+00:00")
+    return _parsed(f"value = {text}")["value"]
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """What tomli reads. Raises ValueError, also for what is nested too deep for it."""
     import tomli
 
-    return tomli.loads(f"value = {text}")["value"]
+    try:
+        meaning = tomli.loads(text)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+    refuse_long(text, meaning)
+    return meaning
+
+
+def refuse_long(text: str, meaning: Any) -> None:
+    """Raises ValueError for an integer in ``meaning``, which ``text`` means, that is too long.
+
+    TOML promises 64 bits. What is far from that cannot even be named in an error's message.
+    """
+    if _LONG.search(text) and _has_long(meaning):
+        raise ValueError("an integer of more than 4,000 digits")
+
+
+def _has_long(value: Any) -> bool:
+    if isinstance(value, (Mapping, list)):
+        return any(map(_has_long, value.values() if isinstance(value, Mapping) else value))
+    return isinstance(value, int) and value.bit_length() > _LONGEST
 
 
 def _scalar(text: str) -> str | int | float:

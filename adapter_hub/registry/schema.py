@@ -110,7 +110,7 @@ def read_adapter(name: str, table: Mapping[str, Any]) -> Adapter:
         data=get.get("data"),
         data_options=get.get("data_options", {}),
         eval_data=get.get("eval_data"),
-        column_map=get.get("column_map", {}),
+        column_map=_strings((*path, "column_map"), get.get("column_map", {})),
         training=read_training(get["training"], path) if "training" in get else TrainingSettings(),
     )
     versions = read_versions(name, table)

@@ -50,7 +50,7 @@ def splice(text: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     newline = line_end(text)
     for path, value in _changes((), old, new):
         text = _apply(Scan(text), path, value, newline)
-    _require_meaning(text, new)
+    require_meaning(text, new)
     return text
 
 
@@ -79,7 +79,7 @@ def rename_entry(text: str, section: str, old: str, new: str) -> str:
         start, end = scan.lead_in(headers[0]), scan.block_end(headers[-1])
         rest = _cut(text, start, end)
         text = _insert_block(Scan(rest), (section, new), text[start:end], line_end(text))
-    _require_meaning(text, {**meaning, section: entries})
+    require_meaning(text, {**meaning, section: entries})
     return text
 
 
@@ -321,7 +321,7 @@ def _float(value: float) -> str:
     return f"{mantissa}.0"
 
 
-def _require_meaning(text: str, intended: Mapping[str, Any]) -> None:
+def require_meaning(text: str, intended: Mapping[str, Any]) -> None:
     """The check that makes splicing safe: what is about to be written must mean what was wanted."""
     try:
         meaning = tomli.loads(text)

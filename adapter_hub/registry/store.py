@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from adapter_hub.errors import (
     ConflictError,
+    RegistryError,
     RegistryNotFoundError,
     UnknownNameError,
     UsageError,
@@ -20,6 +21,7 @@ from adapter_hub.registry.document import (
     parse,
     read_meaning,
     read_text,
+    scan,
     without_mark,
 )
 from adapter_hub.registry.files import FILE_NAME, cannot_write
@@ -167,10 +169,8 @@ class Registry:
         found = self._told(unknown_keys)
         if not found:
             return []
-        from adapter_hub.registry.scan import Scan
-
-        scan = Scan(self._text)
-        return [f"{self.path}:{scan.line_of(path)}: {problem}" for path, problem in found]
+        places = scan(self.path, self._text)
+        return [f"{self.path}:{places.line_of(path)}: {problem}" for path, problem in found]
 
     def refuse_twin(self, name: str, what: Literal["adapter", "base"]) -> None:
         """Raises ConflictError when an entry's name differs from ``name`` in case only.
@@ -209,6 +209,22 @@ class Registry:
                 self._text, self._meaning = text, old
             else:
                 self._replace(content, splice(text, old, new))
+
+    def edit_text(self, change: Callable[[str], str]) -> None:
+        """Apply ``change`` to the newest text of the file, as ``edit`` does: to its comments alone.
+
+        Raises what ``edit`` raises; RegistryError also when the text would mean something else.
+        """
+        from adapter_hub.registry.splice import require_meaning
+
+        with self._locked():
+            content = read_text(self.path)
+            text = without_mark(content)
+            self._text, self._meaning = text, parse(self.path, text)
+            after = change(text)
+            if after != text:
+                require_meaning(after, self._meaning)
+                self._replace(content, after)
 
     def edit_adapter(self, name: str, change: Change) -> None:
         """Apply ``change`` to the newest content of one adapter's table, as ``edit`` does.
@@ -295,6 +311,10 @@ class Registry:
             raise cannot_write(self.path, error) from error
         try:
             yield
+        except RecursionError:
+            raise RegistryError(
+                f"{self.path} has tables that are nested too deep to be edited; nothing was written."
+            ) from None
         finally:
             lock.release()
 

@@ -42,7 +42,8 @@ _SUMMARY_KEYS = {
     key: ADAPTER_KEYS[key] for key in ("base", "method", "tags", "aliases", "versions")
 }
 _NEWEST_KEYS = {key: VERSION_KEYS[key] for key in ("created", "metrics", "hub")}
-_VERSION_NUMBER = re.compile(r"[1-9][0-9]*")
+VERSION_NUMBER = "[1-9][0-9]{0,17}"
+_VERSION_NUMBER = re.compile(VERSION_NUMBER)
 
 
 class SchemaError(Exception):
@@ -66,6 +67,7 @@ def check_document(meaning: Mapping[str, Any]) -> None:
             f"registry.toml has schema {schema}, and this adapter-hub knows schema {SCHEMA}.",
             hint="pip install --upgrade adapter-hub",
         )
+    _table(meaning, (), "remotes")
     for section in ("bases", "adapters"):
         seen: dict[str, str] = {}
         for name, table in _table(meaning, (), section).items():

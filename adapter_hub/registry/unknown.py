@@ -8,17 +8,21 @@ from typing import Any
 from adapter_hub.options import suggestion
 from adapter_hub.registry.tables import ADAPTER_KEYS, VERSION_KEYS
 
-_TOP_KEYS = ("schema", "bases", "remotes", "adapters")
-_BASE_KEYS = ("source", "revision", "remote", "trust_remote_code", "code")
+TOP_KEYS = ("schema", "bases", "remotes", "adapters")
+BASE_KEYS = ("source", "revision", "remote", "trust_remote_code", "code")
+REMOTE_KEYS = ("endpoint",)
 
 Found = list[tuple[tuple[str, ...], str]]
 
 
 def unknown_keys(document: Mapping[str, Any]) -> Found:
     """The path of each, and what is wrong in one line."""
-    found = _unknown((), document, _TOP_KEYS)
+    found = _unknown((), document, TOP_KEYS)
     for name, base in document.get("bases", {}).items():
-        found += _unknown(("bases", name), base, _BASE_KEYS)
+        found += _unknown(("bases", name), base, BASE_KEYS)
+    for name, remote in document.get("remotes", {}).items():
+        if isinstance(remote, Mapping):
+            found += _unknown(("remotes", name), remote, REMOTE_KEYS)
     for name, adapter in document.get("adapters", {}).items():
         found += _unknown(("adapters", name), adapter, ADAPTER_KEYS)
         versions = adapter.get("versions", {})

@@ -279,3 +279,33 @@ def test_init_beside_a_gitignore_in_latin_1(
     assert (tmp_path / ".gitignore").read_bytes() == (
         b"# caf\xe9\r\nadapters/\r\n.registry.toml.lock\r\n"
     )
+
+
+def test_init_and_schema_put_the_schema_beside_the_registry(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    hub("init")
+    printed = hub("schema")
+    assert printed.json["properties"]["schema"] == {
+        "enum": [1],
+        "description": "form of this file",
+    }
+    registry, beside = tmp_path / "registry.toml", tmp_path / "registry.schema.json"
+    assert beside.read_text(encoding="utf-8") == printed.out
+    first, rest = registry.read_text().split("\n", 1)
+    assert first == "#:schema ./registry.schema.json"
+
+    registry.write_text(rest)
+    beside.unlink()
+    assert "and named it in" in hub("schema", "--write").err
+    assert beside.read_text(encoding="utf-8") == printed.out
+    assert registry.read_text() == f"{first}\n{rest}"
+    again = hub("schema", "--write")
+    assert (again.code, "named" in again.err) == (0, False)
+
+    beside.write_text("{}")
+    registry.write_text(rest)
+    refused = hub("schema", "--write")
+    assert (refused.code, registry.read_text()) == (4, rest)
+    assert "nothing was changed" in refused.err

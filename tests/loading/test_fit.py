@@ -19,7 +19,13 @@ from transformers import AutoModelForCausalLM
 
 from adapter_hub.loading.findings import Fit
 from adapter_hub.loading.fit import compare
-from adapter_hub.loading.heads import AdapterHead, BaseHead, adapter_head, base_head
+from adapter_hub.loading.heads import (
+    AdapterHead,
+    BaseHead,
+    adapter_head,
+    base_head,
+    tokens_of,
+)
 from adapter_hub.loading.identity import read_json
 
 Tensors = dict[str, torch.Tensor]
@@ -569,3 +575,37 @@ def test_the_tokens_of_a_real_tokenizer(bases: dict[str, Path]) -> None:
     for name in ("llama", "chatty"):
         assert count_tokens(bases[name]) == len(AutoTokenizer.from_pretrained(bases[name]))
     assert read_json(bases["llama"] / "tokenizer.json")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"layers_pattern": 7},
+        {"layers_pattern": [7]},
+        {"layers_to_transform": "0"},
+        {"modules_to_save": ["(?i)x"]},
+        {"target_modules": "a{99999999999}"},
+        {"target_modules": "(" * 2000 + ")" * 2000},
+    ],
+)
+def test_a_configuration_that_makes_no_sense_is_a_misfit(
+    bases: dict[str, Path], config: dict[str, Any]
+) -> None:
+    weight = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+    config = {"peft_type": "LORA", "r": 4, "target_modules": ["q_proj"], **config}
+    found = compare(AdapterHead(config, {weight: (4, 16)}), base_head(bases["llama"]))
+    assert "its adapter_config.json cannot be used" in found.misfits[0]
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "count"),
+    [
+        ({"model": {"vocab": True}, "added_tokens": 3}, 0),
+        ({"model": {"vocab": ["a", ["b", 1], []]}, "added_tokens": [None, {"content": "c"}]}, 4),
+        ({"model": 0.5}, 0),
+    ],
+)
+def test_a_tokenizer_that_makes_no_sense_has_what_it_has(
+    tokenizer: dict[str, Any], count: int
+) -> None:
+    assert tokens_of(tokenizer, {}) == count

@@ -6,6 +6,7 @@ import itertools
 import json
 import shutil
 import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -243,3 +244,56 @@ def test_json_that_is_none(tmp_path: Path, content: str, reason: str) -> None:
         read_json(tmp_path / "config.json")
     with pytest.raises(BaseModelError, match=r"gone\.json cannot be read: No such file"):
         read_json(tmp_path / "gone.json")
+
+
+def written(path: Path, header: object, data: bytes = b"", length: int | None = None) -> Path:
+    """A file that says it is safetensors."""
+    content = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", length or len(content)) + content + data)
+    return path
+
+
+def test_a_header_costs_no_more_than_the_file_has(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.safetensors", b"{}", length=100 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BaseModelError, match="ends inside its header"):
+            safetensors_header(path)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_shard_that_cannot_be_a_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    index = json.dumps({"weight_map": {"a": name}})
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(BaseModelError, match="not a safetensors file"):
+        base_identity(tmp_path)
+
+
+def test_json_that_is_nested_too_deep(tmp_path: Path) -> None:
+    deep = b"[" * 100_000
+    with pytest.raises(BaseModelError, match="not a safetensors file"):
+        safetensors_header(written(tmp_path / "a.safetensors", deep))
+    (tmp_path / "config.json").write_bytes(deep)
+    with pytest.raises(BaseModelError, match="not JSON"):
+        read_json(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"dtype": "U8", "shape": [1], "data_offsets": [0, float("inf")]},
+        {"dtype": "U8", "shape": [1], "data_offsets": [0, 10**30]},
+        {"dtype": "U8", "shape": ["1"], "data_offsets": [0, 1]},
+        {"dtype": "U8", "shape": 1, "data_offsets": [0, 1]},
+        {"dtype": 3, "shape": [1], "data_offsets": [0, 1]},
+    ],
+)
+def test_a_header_that_makes_no_sense_is_damage(tmp_path: Path, entry: dict[str, object]) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    written(tmp_path / "model.safetensors", {"a": entry}, b"xyz")
+    with pytest.raises(BaseModelError, match="is damaged"):
+        base_identity(tmp_path)

@@ -145,3 +145,131 @@ def registries(draw: st.DrawFn) -> RegistryText:
     if draw(st.booleans()):
         text += f"{newline}[tool.ours]{newline}" + draw(statements("key", newline))
     return RegistryText(text, names, newline)
+
+
+@dataclass(frozen=True)
+class HandMade:
+    """A registry in mixed forms: its parts in order, each with the adapter that it is of, or None.
+
+    ``plain`` are the adapters that are written as blocks with headers.
+    """
+
+    parts: list[tuple[str | None, str]]
+    names: list[str]
+    mark: str = ""
+    plain: frozenset[str] = frozenset()
+
+    @property
+    def text(self) -> str:
+        return "".join(part for _, part in self.parts)
+
+
+KEY_FORMS = st.sampled_from(["{}", '"{}"', "'{}'", ' "{}" '])
+
+
+@st.composite
+def key_of(draw: st.DrawFn, name: str) -> str:
+    """A name as a key: quoted where it must be, and sometimes where it need not be."""
+    form = draw(KEY_FORMS)
+    return form.format(name) if "." not in name or form != "{}" else f'"{name}"'
+
+
+@st.composite
+def entry_statements(draw: st.DrawFn, prefix: str, newline: str) -> str:
+    """Keys of an adapter, behind ``prefix``; tables inline, dotted or over lines."""
+    lines = [
+        draw(
+            st.sampled_from(
+                [
+                    'base = "b" # why',
+                    "base='b'",
+                    '"base"  =  """b"""',
+                    "base = '''\n[adapters.x]'''",
+                ]
+            )
+        ),
+        draw(st.sampled_from(["", "options = { r = 8 }", "options.r = 8", 'options."a.b" = 1'])),
+        draw(
+            st.sampled_from(
+                ["", "training.steps = 3", "training = {steps=3,\tseed=1}", "training.'seed' = 1"]
+            )
+        ),
+        draw(
+            st.sampled_from(
+                [
+                    "",
+                    'tags = [ # ]\n  "t", # é ☃\n\n]',
+                    'tags = ["a", "b",]',
+                    "aliases = { prod = 1 }",
+                ]
+            )
+        ),
+    ]
+    text = ""
+    for line in filter(None, lines):
+        text += draw(comments(newline)) if not prefix else ""
+        text += prefix + line.replace("\n", newline) + newline
+    if draw(st.booleans()):
+        text += draw(statements(f"{prefix}unknown", newline))
+    return text
+
+
+def _led(lead: str, name: str, block: str) -> list[tuple[str | None, str]]:
+    """A block below its comments: those above a blank line are nobody's."""
+    lines = lead.splitlines(keepends=True)
+    free = max((index + 1 for index, line in enumerate(lines) if not line.strip()), default=0)
+    return [*((None, line) for line in lines[:free]), (name, "".join(lines[free:]) + block)]
+
+
+@st.composite
+def hand_made(draw: st.DrawFn) -> HandMade:
+    """Adapters as headers, dotted keys and inline tables; their blocks apart from each other."""
+    newline = draw(NEWLINES)
+    names = draw(st.lists(NAMES, unique_by=str.casefold, min_size=1, max_size=4))
+    top: list[tuple[str | None, str]] = []
+    section: list[tuple[str | None, str]] = []
+    blocks: dict[str, list[list[tuple[str | None, str]]]] = {}
+    version = f"created = 2026-01-02T03:04:05Z{newline}files = {{}}{newline}"
+    for name in names:
+        form = draw(st.sampled_from(["header", "header", "header", "dotted", "section", "inline"]))
+        key = draw(key_of(name))
+        if form == "dotted":
+            top.append((name, draw(entry_statements(f"adapters.{key}.", newline))))
+            continue
+        if form == "section":
+            section.append((name, draw(entry_statements(f"{key}.", newline))))
+            continue
+        if form == "inline":
+            inline = (
+                '{ base = "b", versions = { 1 = { created = 2026-01-01T00:00:00Z, files = {} } } }'
+            )
+            section.append((name, f"{key} = {inline} # all of it{newline}"))
+            continue
+        gap = draw(st.sampled_from(["", " "]))
+        path = f"{gap}adapters{gap}.{key}"
+        own = [f"[{path}{gap}]{newline}" + draw(entry_statements("", newline))]
+        if draw(st.booleans()) and "options" not in own[0]:
+            own.append(f"[{path}.options]{newline}r = 8 # rank{newline}")
+        for number in draw(st.lists(st.sampled_from(["1", "2", '"10"', "'3'"]), unique=True)):
+            own.append(f"[{path}.versions.{number}] # v{newline}{version}")
+            if draw(st.booleans()):
+                own.append(f"[{path}.versions.{number}.metrics]{newline}eval_loss = 1.5{newline}")
+        blocks[name] = [_led(draw(comments(newline)), name, block) for block in own]
+    parts: list[tuple[str | None, str]] = [
+        (None, draw(comments(newline)) + f"schema = 1{newline}"),
+        *top,
+    ]
+    if section:
+        parts += [(None, f"{newline}[adapters]{newline}"), *section]
+    if draw(st.booleans()):
+        parts.append((None, f"{newline}[tool.'our s']{newline}" + draw(statements("k", newline))))
+    left = {name: list(own) for name, own in blocks.items()}
+    together = draw(st.booleans())
+    while left:
+        name = next(iter(left)) if together else draw(st.sampled_from(sorted(left)))
+        parts += [(None, newline), *left[name].pop(0)]
+        if not left[name]:
+            del left[name]
+    if draw(st.booleans()):
+        parts.append((None, f"{newline}# the end"))
+    return HandMade(parts, names, draw(st.sampled_from(["", "", "\ufeff"])), frozenset(blocks))

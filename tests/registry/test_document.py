@@ -221,3 +221,79 @@ def test_comments_that_belong_to_nobody_stay(path: Path) -> None:
     assert path.read_text() == (
         "schema = 1\n\n# about nobody\n\n# ---- a section ----\n\n# the end\n"
     )
+
+
+def told(path: Path) -> None:
+    """Everything that a registry tells, and an edit."""
+    registry = Registry.open(path)
+    list(registry.summaries())
+    for name in registry.adapter_names():
+        registry.adapter(name)
+    registry.unknown_keys()
+    registry.edit(lambda content: content["adapters"]["a"].update(data="f"))
+
+
+LONG = f"0x{'1' * 4000}"
+
+
+@pytest.mark.parametrize("large", [0, 1 << 60])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            f"[adapters.a.versions.{'1' * 5000}]\ncreated = 2026-01-01\nfiles = {{}}",
+            "not a version",
+        ),
+        (f"base = {LONG}", "an integer of more than"),
+        (f"training = {{ seed = {LONG} }}", "an integer of more than"),
+        (f"aliases = {{ prod = {LONG} }}", "an integer of more than"),
+        (f"options = {{ r = [{LONG}] }}", "an integer of more than"),
+        (f"options = {{ a = {'[' * 2000}{']' * 2000} }}", "nested"),
+        (f"options.{'.'.join('a' * 2000)} = 1", "parts|recursion"),
+        (f"options.{'.'.join('a' * 990)} = 1", "nested too deep"),
+    ],
+    ids=["version", "base", "training", "alias", "options", "array", "key", "table"],
+)
+def test_what_is_too_long_or_too_deep(
+    path: Path, monkeypatch: pytest.MonkeyPatch, large: int, body: str, words: str
+) -> None:
+    monkeypatch.setattr(document, "LARGE", large)
+    text = f"schema = 1\n[adapters.a]\n{body}\n"
+    path.write_text(text)
+    with pytest.raises(RegistryError, match=words):
+        told(path)
+    assert path.read_text() == text
+
+
+def test_what_is_too_deep_above_the_first_header_of_a_large_registry(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(document, "LARGE", 0)
+    path.write_text(f"schema = 1\nours = {'[' * 2000}{']' * 2000}\nother.key = 1\n")
+    with pytest.raises(RegistryError, match="nested"):
+        Registry.open(path)
+
+
+def test_long_numbers_that_are_strings_are_no_numbers(path: Path) -> None:
+    path.write_text(f'schema = 1\n[adapters.a]\ndescription = "{LONG}" # {LONG}\n')
+    told(path)
+
+
+@pytest.mark.parametrize("rest", ["% no TOML", "created = 2026-02-30T00:00:00Z"])
+def test_an_error_beside_a_broken_line_in_a_large_registry(
+    path: Path, monkeypatch: pytest.MonkeyPatch, rest: str
+) -> None:
+    """The line that an error is at can be told of TOML only, so the broken one comes first."""
+    monkeypatch.setattr(document, "LARGE", 0)
+    path.write_text(f"schema = 1\n[adapters.a]\nbase = 3\n[adapters.b]\n{rest}\n")
+    with pytest.raises(RegistryError, match=r"not valid TOML.*line 5"):
+        Registry.open(path).adapter("a")
+    path.write_text(f"schema = 1\n[adapters.a]\nours = 3\n[adapters.b]\nbase = 'x'\n{rest}\n")
+    with pytest.raises(RegistryError, match=r"not valid TOML.*line 6"):
+        Registry.open(path).unknown_keys()
+
+
+def test_remotes_that_are_no_table(path: Path) -> None:
+    path.write_text(f"remotes = 3\n{TEXT}")
+    with pytest.raises(RegistryError, match=r"registry.toml:1: remotes: must be a table"):
+        Registry.open(path)

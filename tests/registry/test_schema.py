@@ -39,6 +39,7 @@ def read_all(folder: Path, text: str) -> None:
         ("[bases.b]\nsource = 'path:x'\nremote = 'team'\n", 4, ["goes with an hf: source"]),
         (f"{HUB_BASE}remote = 't'\n[remotes.t]\n", 6, ["remotes.t", "needs the key `endpoint`"]),
         ("[adapters.a]\nbase = 3\n", 3, ["adapters.a.base", "must be a string"]),
+        ("[adapters.a]\ncolumn_map = { q = 3 }\n", 3, ["column_map", "q must be a string"]),
         ("[adapters.a]\noptions = 3\n", 3, ["adapters.a.options", "must be a table"]),
         ('[adapters.a]\ntags = "x"\n', 3, ["adapters.a.tags", "must be an array"]),
         ("[adapters.a]\ntraining = { epoch = 1 }\n", 3, ["training", "did you mean 'epochs'?"]),

@@ -53,3 +53,13 @@ def test_no_unknown_keys(tmp_path: Path) -> None:
     assert Registry.open(tmp_path).unknown_keys() == []
     (tmp_path / "registry.toml").write_text('schema = 1\n[adapters.a]\nversions = { 1 = "x" }\n')
     assert Registry.open(tmp_path).unknown_keys() == []
+
+
+def test_unknown_keys_of_a_remote(tmp_path: Path) -> None:
+    text = "schema = 1\n[remotes.team]\nendpoint = 'https://h'\ntoken = 'x'\n[remotes.x]\nodd = 3\n"
+    (tmp_path / "registry.toml").write_text(text)
+    told = [line.partition("registry.toml:")[2] for line in Registry.open(tmp_path).unknown_keys()]
+    assert told == [
+        "4: key 'token' of remotes.team is not known",
+        "6: key 'odd' of remotes.x is not known",
+    ]
