@@ -10,6 +10,8 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +37,50 @@ class Digests:
         self._root = f"{registry.folder}{os.sep}"
         self._known = _read(self._file)
         self._used: dict[str, list[Any]] = {}
+        self._found: dict[Path, str] = {}
         self._news = False
+
+    def read(self, paths: Iterable[Path]) -> None:
+        """Hash those that must be, several at once; ``of`` then gives the digests."""
+        new = [path for path in paths if not self._is_kept(path)]
+        with ThreadPoolExecutor() as pool:
+            # Hashing lets go of the interpreter's lock. What cannot be read, `of` says.
+            list(pool.map(self._try, new))
 
     def of(self, path: Path) -> str:
         """``sha256:…`` of the file's bytes. Raises OSError."""
-        key = str(path).removeprefix(self._root)
-        known, mark = self._known.get(key), _mark(os.stat(path))
-        if isinstance(known, list) and known[:-1] == mark and os.name == "posix":
-            self._used[key] = known
-            return str(known[-1])
-        digest, now = file_digest(path), time.time_ns()
+        digest = self._found.get(path)
+        if digest is None:
+            digest = self._found[path] if self._is_kept(path) else self._hash(path)
+        return digest
+
+    def _is_kept(self, path: Path) -> bool:
+        key = self._key(path)
+        known = self._known.get(key)
+        if not isinstance(known, list) or os.name != "posix":
+            return False
+        try:
+            same: bool = known[:-1] == _mark(os.stat(path))
+        except OSError:
+            return False
+        if same:
+            self._used[key], self._found[path] = known, str(known[-1])
+        return same
+
+    def _hash(self, path: Path) -> str:
+        mark, now = _mark(os.stat(path)), time.time_ns()
+        digest = self._found[path] = file_digest(path)
         if _mark(os.stat(path)) == mark and max(mark[1:3]) + _SETTLED_NS < now:
-            self._used[key] = [*mark, digest]
+            self._used[self._key(path)] = [*mark, digest]
             self._news = True
         return digest
+
+    def _try(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            self._hash(path)
+
+    def _key(self, path: Path) -> str:
+        return str(path).removeprefix(self._root)
 
     def keep(self, *, all_were_asked: bool) -> None:
         """Write down what is new; a folder that cannot be written is no reason to complain.

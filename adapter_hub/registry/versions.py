@@ -144,6 +144,8 @@ def damage(
 
 def _extra(folder: Path, files: Mapping[str, str]) -> list[str]:
     """What is in the folder and not among its files; of a strange folder, the folder alone."""
+    if files.keys() == set(os.listdir(folder)):
+        return []  # as nearly always
     folders = {parent for name in files for parent in Path(name).parents} | {Path()}
     names = sorted(path.relative_to(folder) for path in folder.rglob("*"))
     return [

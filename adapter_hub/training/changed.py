@@ -16,7 +16,7 @@ from typing import Any, Literal
 from adapter_hub.datasets.files import is_data_file
 from adapter_hub.errors import BaseModelError
 from adapter_hub.loading.folders import recorded
-from adapter_hub.loading.identity import BaseIdentity, base_identity, differences
+from adapter_hub.loading.identity import PARTS, base_identity
 from adapter_hub.model import Base, Recipe
 from adapter_hub.registry.digests import Digests
 from adapter_hub.registry.store import Registry
@@ -55,8 +55,12 @@ class Here:
         self.folder = registry.folder
         self.digests = Digests(registry)
         self.version_of = functools.cache(_installed)
-        self.identity_of = functools.cache(base_identity)
+        self.identity_of = functools.cache(self._identity)
         self.content_of = functools.cache(self._content)
+
+    def _identity(self, location: str) -> dict[str, str]:
+        """Of the base in a folder. Raises BaseModelError."""
+        return base_identity(self.folder / Path(location).expanduser()).as_record()
 
     def _content(self, data: str) -> str | None:
         """The digest of a data file; None where it is not to be read."""
@@ -116,18 +120,14 @@ def _base_changes(base: Base, record: dict[str, Any], here: Here) -> Iterator[Ch
     if not then:
         return
     try:
-        identity: BaseIdentity = here.identity_of(
-            here.folder / Path(base.source.location).expanduser()
-        )
+        now = here.identity_of(base.source.location)
     except BaseModelError as error:
         text = f"base {base.name} cannot be read: {error.message.rstrip('.')}"
         yield Change("base", "base.weights", then.get("weights"), None, text)
         return
-    now = identity.as_record()
-    names = dict(zip(then, [differences({key: then[key]}, identity) for key in then], strict=True))
-    for key, different in names.items():
-        if different:
-            text = f"the {different[0]} of base {base.name} changed"
+    for key, part in PARTS.items():
+        if then.get(key) and then[key] != now.get(key):
+            text = f"the {part} of base {base.name} changed"
             yield Change("base", f"base.{key}", then[key], now.get(key), text)
 
 

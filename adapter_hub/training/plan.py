@@ -172,7 +172,7 @@ def resolved(recipe: Recipe, base: Base) -> dict[str, Any]:
         **({"data_options": dict(recipe.data_options)} if recipe.data_options else {}),
         "eval_data": recipe.eval_data,
         "column_map": dict(recipe.column_map),
-        "training": dataclasses.asdict(recipe.training),
+        "training": dict(vars(recipe.training)),
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -50,8 +49,10 @@ def all_status(registry: Registry, names: Iterable[str] = ()) -> list[Status]:
     chosen = list(dict.fromkeys(names))
     adapters = [registry.adapter(name) for name in chosen] or list(registry.adapters())
     here = Here(registry)
-    with ThreadPoolExecutor() as pool:
-        found = list(pool.map(lambda each: _status(registry, each, here), adapters))
+    newest = [(each.name, each.newest) for each in adapters if each.newest]
+    folders = [(registry.version_folder(name, each.number), each.files) for name, each in newest]
+    here.digests.read(folder / name for folder, files in folders for name in files)
+    found = [_status(registry, each, here) for each in adapters]
     here.digests.keep(all_were_asked=not chosen)
     return found
 
