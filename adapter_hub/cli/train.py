@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapter_hub.cli.context import Context, json_option, pass_context, print_fields, print_json
+from adapter_hub.cli.train_stale import refuse_others, train_all_stale
 
 if TYPE_CHECKING:
     from adapter_hub.training.estimate import Estimate
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.command(
     "train", epilog="Example: adapter-hub train gpt-lora -o r=16 --learning-rate 1e-3 --steps 200"
 )
-@click.argument("name")
+@click.argument("name", required=False)
 @click.option("--base", help="A base of the registry.")
 @click.option("--method", help="The adapter method; see `adapter-hub methods`.")
 @click.option(
@@ -75,13 +76,18 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run of this recipe.")
 @click.option("--restart", is_flag=True, help="Give an interrupted run of this recipe up.")
+@click.option(
+    "--stale",
+    is_flag=True,
+    help="Instead of NAME: every adapter that `status` calls stale or never trained.",
+)
 @click.option("--dry-run", is_flag=True, help="Check everything and estimate; write nothing.")
 @json_option("the result")
 @pass_context
 def command(
     context: Context,
     /,
-    name: str,
+    name: str | None,
     base: str | None,
     method: str | None,
     options: tuple[str, ...],
@@ -91,11 +97,18 @@ def command(
     column_map: tuple[str, ...],
     resume: bool,
     restart: bool,
+    stale: bool,
     dry_run: bool,
     as_json: bool,
     **settings: Any,
 ) -> None:
     """Train the recipe of NAME. Flags change the recipe and are written back with the new version."""
+    if stale:
+        refuse_others(click.get_current_context())
+        train_all_stale(context, dry_run, as_json)
+        return
+    if name is None:
+        raise click.UsageError("Missing argument 'NAME'.")
     from adapter_hub.errors import UsageError
     from adapter_hub.options import parse_assignment
     from adapter_hub.plugins import load_catalog

@@ -30,6 +30,13 @@ _VOLATILE_CONFIG_KEYS = (
     "use_cache",
 )
 _MAX_HEADER = 100 << 20
+PARTS = {
+    "config": "configuration",
+    "weights": "weights",
+    "tokenizer": "tokenizer",
+    "chat_template": "chat template",
+}
+"""The parts of an identity, as people call them."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +66,8 @@ def base_identity(folder: Path) -> BaseIdentity:
 
 def differences(recorded: dict[str, str], found: BaseIdentity) -> list[str]:
     """Which parts of a recorded identity the base at hand does not have."""
-    names = {
-        "config": "configuration",
-        "weights": "weights",
-        "tokenizer": "tokenizer",
-        "chat_template": "chat template",
-    }
     now = asdict(found)
-    return [names[key] for key in names if recorded.get(key) and recorded[key] != now[key]]
+    return [PARTS[key] for key in PARTS if recorded.get(key) and recorded[key] != now[key]]
 
 
 def safetensors_header(path: Path) -> tuple[dict[str, Any], int]:

@@ -69,7 +69,8 @@ class Examples:
 class EncodedData:
     """A dataset as the model will see it, and what was found on the way.
 
-    ``fingerprint`` is over the rows as they were read, ``skipped`` the bad rows left out.
+    ``fingerprint`` is over the rows as they were read, ``skipped`` the bad rows left out; ``file``
+    is the digest of the data file's bytes, where it is one file.
     """
 
     table: pa.Table
@@ -79,6 +80,7 @@ class EncodedData:
     skipped: int
     first_skipped: str
     first_rows: tuple[TrainingRow, ...]
+    file: str | None = None
 
     @property
     def truncated(self) -> int:

@@ -158,7 +158,7 @@ def data_as_recipe_says(data: str, registry: Registry) -> str:
 
 def recipe_digest(recipe: Recipe, base: Base) -> str:
     """``sha256:…`` of the resolved recipe: every setting, and the base's source and revision."""
-    content = json.dumps(_canonical(resolved(recipe, base)), sort_keys=True)
+    content = json.dumps(canonical(resolved(recipe, base)), sort_keys=True)
     return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
@@ -172,16 +172,30 @@ def resolved(recipe: Recipe, base: Base) -> dict[str, Any]:
         **({"data_options": dict(recipe.data_options)} if recipe.data_options else {}),
         "eval_data": recipe.eval_data,
         "column_map": dict(recipe.column_map),
-        "training": dataclasses.asdict(recipe.training),
+        "training": dict(vars(recipe.training)),
     }
 
 
-def _canonical(value: Any) -> Any:
+def without_machine_paths(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A resolved recipe as records have it, which travel: absolute paths cut to their last part."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [short(each) for each in value]
+        if isinstance(value, Mapping):
+            return {key: short(each) for key, each in value.items()}
+        return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+
+    told = ("data", "data_options", "eval_data")
+    return {key: short(value) if key in told else value for key, value in recipe.items()}
+
+
+def canonical(value: Any) -> Any:
     """``1`` and ``1.0`` are the same setting, and tuples the same as lists."""
     if isinstance(value, Mapping):
-        return {key: _canonical(item) for key, item in value.items()}
+        return {key: canonical(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_canonical(item) for item in value]
+        return [canonical(item) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from adapter_hub.errors import DataError, UsageError
 from adapter_hub.plugins import Catalog
 from adapter_hub.registry.store import Registry
+from adapter_hub.registry.versions import file_digest
 from adapter_hub.training.plan import Plan
 from adapter_hub.training.processes import process_count
 from adapter_hub.training.sources import DataSource, open_rows
@@ -103,8 +105,10 @@ def _encode(
         style = style_of(row, bool(tokenizer.chat_template))
         return Encoder(tokenizer, style, max_length, settings.train_on)
 
-    def encode(source: DataSource, file: str, encoder: Encoder | None, note: str) -> EncodedData:
+    def encode(source: DataSource, table: str, encoder: Encoder | None, note: str) -> EncodedData:
         most = _most_rows(plan) if source.offer is not None else None
+        # Before the rows are read: what changes in the meantime must not count as read.
+        file = None if source.is_stream else _digest(root / source.name)
         rows = _announced(open_rows(source, root), source, most, say)
         encoded = encode_data(
             source.name,
@@ -113,11 +117,11 @@ def _encode(
             make_encoder,
             column_map=recipe.column_map,
             skip_bad=settings.on_bad_row == "skip",
-            path=scratch / file,
+            path=scratch / table,
         )
         cut = most is not None and next(rows, None) is not None
         say(_data_line(source, encoded, max_length, cut, note))
-        return encoded
+        return dataclasses.replace(encoded, file=file)
 
     data = encode(plan.data, "train.arrow", None, "")
     if plan.held_out is None:
@@ -125,6 +129,13 @@ def _encode(
     note = "" if recipe.eval_data else f"held out for evaluation ({_CHOOSE})"
     encoder = Encoder(tokenizer, data.style, max_length, settings.train_on)
     return data, encode(plan.held_out, "eval.arrow", encoder, note)
+
+
+def _digest(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def _most_rows(plan: Plan) -> int | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter_hub.model import Base
-from adapter_hub.training.plan import Plan, resolved
+from adapter_hub.training.plan import Plan, resolved, without_machine_paths
 from adapter_hub.training.prepare import Job
 
 if TYPE_CHECKING:
@@ -30,7 +28,7 @@ def provenance(
     """
     return {
         "adapter": plan.name,
-        "recipe": _without_machine_paths(resolved(plan.recipe, plan.base)),
+        "recipe": without_machine_paths(resolved(plan.recipe, plan.base)),
         "recipe_digest": plan.digest,
         "base": {
             "name": plan.base.name,
@@ -81,22 +79,9 @@ def _data_record(data: EncodedData, source: DataSource) -> dict[str, Any]:
     return {
         **{key: value for key, value in declared.items() if value},
         "fingerprint": data.fingerprint,
+        **({"file": data.file} if data.file else {}),
         "rows": data.rows,
         "examples": len(data.table),
         "skipped": data.skipped,
         "truncated": data.truncated,
     }
-
-
-def _without_machine_paths(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The record travels with the files: an absolute path is cut to its last part."""
-
-    def short(value: Any) -> Any:
-        if isinstance(value, (list, tuple)):
-            return [short(each) for each in value]
-        if isinstance(value, Mapping):
-            return {key: short(each) for key, each in value.items()}
-        return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
-
-    told = ("data", "data_options", "eval_data")
-    return {key: short(value) if key in told else value for key, value in recipe.items()}

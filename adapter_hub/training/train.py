@@ -34,6 +34,8 @@ from adapter_hub.training.processes import (
 from adapter_hub.training.provenance import provenance
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from adapter_hub.training.checkpoint import Progress
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -70,7 +72,7 @@ def train(
     *,
     registry: Registry | None = None,
     catalog: Catalog | None = None,
-    resume: bool = False,
+    resume: bool | None = False,
     restart: bool = False,
     say: Say = _silent,
     on_step: OnStep = _silent,
@@ -78,8 +80,8 @@ def train(
     """Train the recipe of ``name``, changed by ``changes``, and register the result.
 
     The registry stays as it was until the new version is complete. ``resume`` goes on with an
-    interrupted run of the same recipe, ``restart`` gives it up. Under ``torchrun`` or ``accelerate
-    launch`` every process calls this, and all return the same result.
+    interrupted run of the same recipe (None: where there is one), ``restart`` gives it up. Under
+    ``torchrun`` or ``accelerate launch`` every process calls this, and all return the same result.
 
     Raises UsageError and its kinds before anything heavy is imported; DataError, BaseModelError,
     IncompatibleError, TrainingError, RegistryError; ConflictError when another process trains it
@@ -94,19 +96,37 @@ def train(
         if resume:
             _require_checkpoint(name, workspace)
         job = prepare(plan, registry, catalog, workspace / _scratch(), say)
-        return _train(plan, job, registry, workspace, resume, restart, say, on_step)
+        fitted = fit(plan, job, workspace / CHECKPOINT, resume, restart, say, on_step)
+        result = None
+        if fitted.accelerator.is_main_process:
+            result = _record(plan, job, registry, fitted, say)
+            (workspace / CHECKPOINT).unlink(missing_ok=True)
+        return from_first(fitted.accelerator, result)
 
 
-def _train(
+@dataclass(frozen=True)
+class Fitted:
+    """A trained ``PeftModel``, in memory only, and how it went; ``dtype`` is the base's."""
+
+    model: Any
+    progress: Progress
+    dtype: str
+    accelerator: Accelerator
+
+
+def fit(
     plan: Plan,
     job: Job,
-    registry: Registry,
-    workspace: Path,
-    resume: bool,
+    state: Path,
+    resume: bool | None,
     restart: bool,
     say: Say,
     on_step: OnStep,
-) -> TrainResult:
+) -> Fitted:
+    """Load the base and train the adapter on it; ``state`` is the checkpoint's file.
+
+    Raises BaseModelError, IncompatibleError, TrainingError, ConflictError, Interrupted.
+    """
     import torch
     from accelerate.utils import set_seed
 
@@ -116,10 +136,9 @@ def _train(
     from adapter_hub.training.loop import Run, train_loop
 
     settings = plan.recipe.training
-    state = workspace / CHECKPOINT
     dtype, why = choose_dtype(settings.dtype)
     identity = _run_identity(plan, job, str(dtype))
-    _check_resume(plan.name, state, identity, resume, restart, say)
+    resume = _check_resume(plan.name, state, identity, resume, restart, say)
     _check_prompt_path(plan, job)
 
     say(f"base {plan.base.name} ({plan.base.source}) in {str(dtype).removeprefix('torch.')}: {why}")
@@ -147,12 +166,7 @@ def _train(
     progress = train_loop(run, resume, on_step)
     _check_prompt_path(plan, job)
     gather_adapter(accelerator, model)
-    result = None
-    if accelerator.is_main_process:
-        number_type = str(dtype).removeprefix("torch.")
-        result = _record(plan, job, registry, model, progress, number_type, say)
-        state.unlink(missing_ok=True)
-    return from_first(accelerator, result)
+    return Fitted(model, progress, str(dtype).removeprefix("torch."), accelerator)
 
 
 def _run_identity(plan: Plan, job: Job, dtype: str) -> str:
@@ -170,9 +184,12 @@ def _require_checkpoint(name: str, workspace: Path) -> None:
 
 
 def _check_resume(
-    name: str, state: Path, identity: str, resume: bool, restart: bool, say: Say
-) -> None:
-    """Raises TrainingError for a run that cannot be resumed, ConflictError for one that could."""
+    name: str, state: Path, identity: str, resume: bool | None, restart: bool, say: Say
+) -> bool:
+    """Whether to go on with the run that was interrupted.
+
+    Raises TrainingError for one that cannot be resumed, ConflictError for one that could.
+    """
     from adapter_hub.training import checkpoint
 
     found = checkpoint.peek(state)
@@ -182,8 +199,10 @@ def _check_resume(
             f"the interrupted run of {name!r} had another recipe, data, base or number type.",
             hint="give the same flags as then, or train again without --resume",
         )
+    if resume is None:
+        resume = same
     if found is None:
-        return
+        return False
     if resume:
         say(f"going on after step {found[1].step}")
     elif same and not restart:
@@ -194,6 +213,7 @@ def _check_resume(
     else:
         # The file goes with the first checkpoint of the new run, not before.
         say(f"the {found[1].step} steps of an interrupted run are given up")
+    return resume
 
 
 def _check_prompt_path(plan: Plan, job: Job) -> None:
@@ -209,13 +229,12 @@ def _check_prompt_path(plan: Plan, job: Job) -> None:
             )
 
 
-def _record(
-    plan: Plan, job: Job, registry: Registry, model: Any, progress: Progress, dtype: str, say: Say
-) -> TrainResult:
+def _record(plan: Plan, job: Job, registry: Registry, fitted: Fitted, say: Say) -> TrainResult:
     from adapter_hub.registry.versions import version_digest
     from adapter_hub.training.plot import loss_plot
     from adapter_hub.training.save import save_version
 
+    model, progress = fitted.model, fitted.progress
     trainable, total = model.get_nb_trainable_parameters()
     eval_loss = progress.evaluations[-1]["loss"] if job.held_out is not None else None
     tail = progress.history[-max(1, len(progress.history) // 10) :]
@@ -230,7 +249,7 @@ def _record(
         "perplexity": perplexity,
     }
     metrics = {key: round(value, 4) for key, value in losses.items() if value is not None}
-    record = provenance(plan, job, progress, dtype, (trainable, total), metrics)
+    record = provenance(plan, job, progress, fitted.dtype, (trainable, total), metrics)
     try:
         plot = loss_plot(f"{plan.name} on {plan.base.name}", progress)
     except Exception as error:  # a picture is no reason to lose a training run

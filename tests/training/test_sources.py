@@ -338,11 +338,11 @@ def test_options_are_part_of_the_recipe(shop: Path, catalog: Catalog) -> None:
     assert told["recipe"]["data_options"] == {"limit": 12, "word": "and"}
     assert told["data"]["rows"] == 12
     registry = Registry.open(shop)
-    assert adapter_status(registry, registry.adapter("sums"))["state"] == "current"
+    assert adapter_status(registry, registry.adapter("sums")).state == "current"
     assert registry.unknown_keys() == []
     path.write_text(text.replace("limit = 12", "limit = 13"))
     registry = Registry.open(shop)
-    assert adapter_status(registry, registry.adapter("sums"))["state"] == "stale"
+    assert adapter_status(registry, registry.adapter("sums")).state == "stale"
 
 
 def test_another_dataset_starts_with_no_options(shop: Path, catalog: Catalog) -> None:

@@ -34,7 +34,7 @@ def train(shop: Path, **how: Any) -> str:
 
 def states(shop: Path) -> list[str]:
     registry = Registry.open(shop)
-    return [adapter_status(registry, each)["state"] for each in registry.adapters()]
+    return [adapter_status(registry, each).state for each in registry.adapters()]
 
 
 @pytest.fixture
