@@ -45,7 +45,7 @@ def read_meaning(path: Path, text: str) -> Mapping[str, Any]:
     if meaning is None:
         return parse(path, text)
     try:
-        check_document(meaning)
+        check_document(meaning, are_tables=True)
     except SchemaError as error:
         raise at_line(path, text, error) from None
     except ValueError:
