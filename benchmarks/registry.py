@@ -81,7 +81,10 @@ def measure(folder: Path, size: int, rounds: int) -> None:
             prepare()
             costs[label].add(run(arguments, folder))
     whole, memory = statistics.median(parse.seconds), statistics.median(parse.memory)
-    print(f"{size:,} adapters, {path.stat().st_size / 1e6:.1f} MB: tomli alone {whole:.2f} s, ", end="")
+    print(
+        f"{size:,} adapters, {path.stat().st_size / 1e6:.1f} MB: tomli alone {whole:.2f} s, ",
+        end="",
+    )
     print(f"{memory / 1e6:.0f} MB")
     for label, cost in costs.items():
         ratio = statistics.median(cost.seconds) / whole

@@ -35,9 +35,14 @@ def read_text(path: Path) -> str:
         raise RegistryError(f"{path} cannot be read: {error.strerror}.") from error
 
 
+def is_large(text: str) -> bool:
+    """Whether it is worth it to read only what somebody looks at."""
+    return len(text) >= LARGE
+
+
 def read_meaning(path: Path, text: str) -> Mapping[str, Any]:
-    """The document for reading, by lines where its form allows it. Raises RegistryError."""
-    if len(text) < LARGE:
+    """The document for reading, in blocks where its form allows it. Raises RegistryError."""
+    if not is_large(text):
         return parse(path, text)
     from adapter_hub.registry.lines import read_lines
 
@@ -57,19 +62,26 @@ def parse(path: Path, text: str) -> Mapping[str, Any]:
     """The document, all of it read and its names checked. Raises RegistryError."""
     import tomli
 
-    from adapter_hub.registry import schema
     from adapter_hub.registry.lines import refuse_long
 
     try:
         meaning = tomli.loads(text)
         refuse_long(text, meaning)
-        check_document(meaning)
-        schema.check_names(meaning)
     except (ValueError, RecursionError) as error:  # also an integer too long for Python
         raise _not_toml(path, error) from None
+    check(path, text, meaning)
+    return meaning
+
+
+def check(path: Path, text: str, meaning: Mapping[str, Any]) -> None:
+    """Check the sections and names of what ``text`` means. Raises RegistryError naming the line."""
+    from adapter_hub.registry import schema
+
+    try:
+        check_document(meaning)
+        schema.check_names(meaning)
     except SchemaError as error:
         raise at_line(path, text, error) from None
-    return meaning
 
 
 def at_line(path: Path, text: str, error: SchemaError) -> RegistryError:

@@ -8,18 +8,19 @@ is neither parsed nor altered. Any other text is one window.
 from __future__ import annotations
 
 import copy
-from collections.abc import ItemsView, Iterator, Mapping, MutableMapping
+from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
 from pathlib import Path
 from typing import Any
 
 import tomli
 
-from adapter_hub.registry import schema
+from adapter_hub.errors import RegistryError
 from adapter_hub.registry.blocks import Blocks, find_blocks
-from adapter_hub.registry.document import LARGE, parse
-from adapter_hub.registry.lines import LazyEntries
+from adapter_hub.registry.document import check, is_large, parse
+from adapter_hub.registry.lines import LazyEntries, refuse_long
 from adapter_hub.registry.splice import (
     cut_entry,
+    line_end,
     put_entry,
     rename_entry,
     rename_headers,
@@ -28,16 +29,19 @@ from adapter_hub.registry.splice import (
     sibling_rank,
     splice,
 )
-from adapter_hub.registry.tables import SchemaError, check_document
+from adapter_hub.registry.tables import SCHEMA, SchemaError, check_document
 
-Changes = dict[tuple[str, str], Any]
-"""By section and name, the table that an entry has now; None where there is none any more."""
+Key = tuple[str, str]
+"""Section and name of an entry."""
+Changes = dict[Key, Any]
+"""The table that an entry has now; None where there is none any more."""
 
 
 class Entries(MutableMapping[str, Any]):
     """The tables of a section, to be changed in place; one is parsed when it is looked at.
 
-    ``items`` and ``values`` give those that nobody looked at yet as tables to read only.
+    ``items`` and ``values`` give those that nobody looked at yet as tables to read only. Looking
+    at one raises ValueError where its text is not TOML.
     """
 
     def __init__(self, blocks: Blocks, section: str) -> None:
@@ -48,23 +52,22 @@ class Entries(MutableMapping[str, Any]):
         self._now: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._now and name in self._unread and name not in self._before:
-            text = self._blocks.entry(self._section, name)
-            self._before[name] = tomli.loads(text)[self._section][name]
-            self._now[name] = copy.deepcopy(self._before[name])
+        self._look_at(name)
         return self._now[name]
 
     def __setitem__(self, name: str, table: Any) -> None:
-        if name in self._unread:
-            self[name]  # what it was before
+        self._look_at(name)
         self._now[name] = table
 
     def __delitem__(self, name: str) -> None:
-        self[name]
+        self._look_at(name)
         del self._now[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._now or (name in self._unread and name not in self._before)
+
     def __iter__(self) -> Iterator[str]:
-        yield from (name for name in self._unread if name in self._now or name not in self._before)
+        yield from (name for name in self._unread if name in self)
         yield from (name for name in self._now if name not in self._unread)
 
     def __len__(self) -> int:
@@ -75,6 +78,9 @@ class Entries(MutableMapping[str, Any]):
             name: self._now[name] if name in self._now else self._unread[name] for name in self
         }.items()
 
+    def values(self) -> ValuesView[Any]:
+        return dict(self.items()).values()
+
     def changes(self) -> Changes:
         """What is otherwise than it was."""
         names = dict.fromkeys((*self._before, *self._now))
@@ -84,95 +90,119 @@ class Entries(MutableMapping[str, Any]):
             if not same(self._before.get(name), self._now.get(name))
         }
 
+    def _look_at(self, name: str) -> None:
+        if name in self._unread and name not in self._before:
+            text = self._blocks.entry(self._section, name)
+            self._before[name] = tomli.loads(text)[self._section][name]
+            refuse_long(text, self._before[name])
+            self._now[name] = copy.deepcopy(self._before[name])
+
 
 class Draft:
     """A registry's ``document``, to be changed in place, and the text that it then has.
 
-    Raises RegistryError for a text that cannot be read.
+    Raises RegistryError for a text that cannot be read; of a large one, ValueError later, when a
+    part is looked at.
     """
 
     def __init__(self, path: Path, text: str) -> None:
         self._path = path
         self._text = text
-        self._blocks = _blocks(text)
-        self._before = _top(self._blocks) if self._blocks else parse(path, text)
-        self.document: dict[str, Any] = copy.deepcopy(dict(self._before))
+        self._blocks = _plain_blocks(text)
+        self._before = dict(_top(self._blocks) if self._blocks else parse(path, text))
+        self.document: dict[str, Any] = copy.deepcopy(self._before)
         if self._blocks:
             self.document |= {each: Entries(self._blocks, each) for each in self._blocks.places}
 
     def text(self) -> str:
-        """The text for what ``document`` is now. Raises RegistryError as ``splice`` does."""
+        """The text for what ``document`` is now; the same one when that is what it was.
+
+        Raises RegistryError where ``splice`` does, or when it would not be a registry.
+        """
         sections = {k: v for k, v in self.document.items() if isinstance(v, Entries)}
         rest = {k: v for k, v in self.document.items() if k not in sections}
         changes = {k: v for entries in sections.values() for k, v in entries.changes().items()}
-        is_rest_changed = not same(rest, self._before)
-        if not changes and not is_rest_changed:
+        is_rest_same = same(rest, self._before)
+        if is_rest_same and not changes:
             return self._text
-        if self._blocks and not is_rest_changed:
-            with told_with_line(self._path, self._text):
-                schema.check_names(_put_all({}, changes))
-            return _spliced(self._blocks, changes)
-        before = parse(self._path, self._text)
+        if self._blocks is None:
+            return _spliced_whole(self._path, self._text, self._before, rest)
+        if is_rest_same and len(sections) == len(self._blocks.places):
+            return _spliced(self._path, self._blocks, changes)
+        before = dict(parse(self._path, self._text))
         after = rest | {section: dict(before[section]) for section in sections}
-        text = splice(self._text, before, _put_all(after, changes))
-        parse(self._path, text)
-        return text
+        return _spliced_whole(self._path, self._text, before, _put_all(after, changes))
 
 
 def renamed(path: Path, text: str, old: str, new: str) -> str:
     """``text`` with adapter ``old`` as ``new``. Raises RegistryError as ``rename_entry`` does."""
-    blocks = _blocks(text)
-    if blocks is None:
+    blocks = _plain_blocks(text)
+    if blocks is None or old not in blocks.places.get("adapters", {}):
         text = rename_entry(text, "adapters", old, new)
         parse(path, text)
         return text
-    place = blocks.places["adapters"][old]
-    start, end = _window(blocks, place, place)
+    key = ("adapters", old)
+    start, end = _window(blocks, *_places(blocks, key))
     window, must_move = rename_headers(text[start:end], "adapters", old, new)
     if not must_move:
-        window = rename_entry(text[start:end], "adapters", old, new)
-        return text[:start] + window + text[end:]
+        return text[:start] + rename_entry(text[start:end], "adapters", old, new) + text[end:]
     window, block = cut_entry(window, "adapters", new)
     rest = find_blocks(text[:start] + window + text[end:])
-    assert rest is not None, "without one entry a text has the form that it had"
-    start, end = _window(rest, *_neighbours(rest, "adapters", new))
-    window = put_entry(rest.text[start:end], "adapters", new, block)
-    table = tomli.loads(blocks.entry("adapters", old))["adapters"][old]
-    require_meaning(window, _put_all(tomli.loads(rest.text[start:end]), {("adapters", new): table}))
-    return rest.text[:start] + window + rest.text[end:]
+    if rest is None:
+        raise AssertionError("without one entry a text has the form that it had")
+    start, end = _window(rest, *_places(rest, ("adapters", new)))
+    after = put_entry(rest.text[start:end], "adapters", new, block)
+    intended = tomli.loads(rest.text[start:end])
+    table = tomli.loads(blocks.entry(*key))["adapters"][old]
+    require_meaning(after, _put_all(intended, {("adapters", new): table}))
+    return rest.text[:start] + after + rest.text[end:]
 
 
-def _blocks(text: str) -> Blocks | None:
-    """The blocks of a text that is so large that they are worth it, and what stands above alone."""
-    blocks = find_blocks(text) if len(text) >= LARGE else None
+def _plain_blocks(text: str) -> Blocks | None:
+    """The blocks of a text where they are worth it, and its top is all that stands outside them."""
+    blocks = find_blocks(text) if is_large(text) else None
     try:
         return blocks if blocks and blocks.places.keys().isdisjoint(_top(blocks)) else None
-    except (ValueError, SchemaError):
+    except (ValueError, RecursionError, SchemaError, RegistryError):
         return None
 
 
 def _top(blocks: Blocks) -> dict[str, Any]:
     """What stands above the first entry. Raises ValueError, SchemaError, RegistryError."""
     top = tomli.loads(blocks.top)
+    refuse_long(blocks.top, top)
     check_document(top)
     return top
 
 
-def _spliced(blocks: Blocks, changes: Changes) -> str:
-    """The text of ``blocks`` with the ``changes``, window by window from its end."""
-    text = blocks.text
-    for first, last, inside in reversed(_windows(blocks, changes)):
-        start, end = blocks.span(first, last)
-        before = tomli.loads(text[start:end])
-        after = _put_all(copy.deepcopy(before), {key: changes[key] for key in inside})
-        text = text[:start] + splice(text[start:end], before, after) + text[end:]
+def _spliced_whole(path: Path, text: str, before: dict[str, Any], after: dict[str, Any]) -> str:
+    text = splice(text, before, after)
+    check(path, text, after)
     return text
 
 
-def _windows(blocks: Blocks, changes: Changes) -> list[tuple[int, int, list[tuple[str, str]]]]:
+def _spliced(path: Path, blocks: Blocks, changes: Changes) -> str:
+    """The text of ``blocks`` with the ``changes``."""
+    newline, parts, done = line_end(blocks.text), [], 0
+    for first, last, inside in _windows(blocks, changes):
+        start, end = blocks.span(first, last)
+        window = blocks.text[start:end]
+        before = tomli.loads(window)
+        after = _put_all(copy.deepcopy(before), {key: changes[key] for key in inside})
+        parts += [blocks.text[done:start], splice(window, before, after, newline)]
+        done = end
+    text = "".join([*parts, blocks.text[done:]])
+    names: dict[str, Any] = {
+        section: {name: {} for name in places} for section, places in blocks.places.items()
+    }
+    check(path, text, {"schema": SCHEMA, **_put_all(names, changes)})
+    return text
+
+
+def _windows(blocks: Blocks, changes: Changes) -> list[tuple[int, int, list[Key]]]:
     """The places of the entries to look at: first, last, and which changes lie between them."""
-    windows: list[tuple[int, int, list[tuple[str, str]]]] = []
-    for first, last, key in sorted((*_neighbours(blocks, *key), key) for key in changes):
+    windows: list[tuple[int, int, list[Key]]] = []
+    for first, last, key in sorted((*_places(blocks, key), key) for key in changes):
         first, last = max(first - 1, 0), min(last + 1, len(blocks.starts) - 1)
         if windows and first <= windows[-1][1]:
             low, high, inside = windows.pop()
@@ -187,8 +217,9 @@ def _window(blocks: Blocks, first: int, last: int) -> tuple[int, int]:
     return blocks.span(max(first - 1, 0), min(last + 1, len(blocks.starts) - 1))
 
 
-def _neighbours(blocks: Blocks, section: str, name: str) -> tuple[int, int]:
-    """The place of an entry, or the places that a new one comes between."""
+def _places(blocks: Blocks, key: Key) -> tuple[int, int]:
+    """The place of an entry, first and last, or the places that a new one comes between."""
+    section, name = key
     places = blocks.places[section]
     if name in places:
         return places[name], places[name]

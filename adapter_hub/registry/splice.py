@@ -41,13 +41,15 @@ _ESCAPES = {
 }
 
 
-def splice(text: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """``text``, which means ``old``, changed to mean ``new``.
+def splice(
+    text: str, old: Mapping[str, Any], new: Mapping[str, Any], newline: str | None = None
+) -> str:
+    """``text``, which means ``old``, changed to mean ``new``; ``newline`` ends the lines it writes.
 
     Raises RegistryError when the place is written in a form that cannot be edited in place, or
     when the result would not mean exactly ``new``.
     """
-    newline = line_end(text)
+    newline = newline or line_end(text)
     for path, value in _changes((), old, new):
         text = _apply(Scan(text), path, value, newline)
     require_meaning(text, new)

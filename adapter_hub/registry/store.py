@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from adapter_hub.errors import (
 )
 from adapter_hub.registry.document import (
     at_line,
+    is_large,
     parse,
     read_meaning,
     read_text,
@@ -58,16 +58,28 @@ def find_registry(start: Path | None = None) -> Path:
 class Registry:
     """A registry as it stood when it was read. ``edit`` reads it again inside the lock."""
 
-    def __init__(self, path: Path, text: str, meaning: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, text: str, meaning: Mapping[str, Any] | None = None) -> None:
         self.path = path
+        self._put(text, meaning)
+
+    def _put(self, text: str, meaning: Mapping[str, Any] | None = None) -> None:
+        """``text`` is the content now; ``meaning`` is what it means, if that is known."""
         self._text = text
-        self._meaning = meaning
+        self._known = meaning
+
+    @property
+    def _meaning(self) -> Mapping[str, Any]:
+        """The document that the text means. Raises RegistryError."""
+        if self._known is None:
+            self._known = read_meaning(self.path, self._text)
+        return self._known
 
     @classmethod
     def open(cls, path: Path | None = None) -> Registry:
         """Read and check the registry at ``path`` (default: the one found from here).
 
-        Raises RegistryNotFoundError, or RegistryError naming file, line and key.
+        Of a large one an entry is checked when it is looked at. Raises RegistryNotFoundError, or
+        RegistryError naming file, line and key.
         """
         named = _absolute(path or find_registry())
         if os.path.isdir(named):
@@ -75,7 +87,7 @@ class Registry:
         # A link is followed once, so that an edit replaces the file and not the link.
         real = Path(os.path.realpath(named))
         text = without_mark(read_text(real))
-        return cls(real, text, read_meaning(real, text))
+        return cls(real, text, None if is_large(text) else parse(real, text))
 
     @property
     def folder(self) -> Path:
@@ -137,7 +149,13 @@ class Registry:
 
     def summaries(self) -> Iterator[dict[str, Any]]:
         """What ``list`` tells of every adapter, by name. Raises RegistryError."""
-        return map(self.summary, self.adapter_names())
+        if not is_large(self._text):
+            return map(self.summary, self.adapter_names())
+        from adapter_hub.registry.index import indexed
+
+        return iter(
+            indexed(self.path, self._text, lambda: list(map(self.summary, self.adapter_names())))
+        )
 
     def values(self, name: str, keys: Iterable[str]) -> dict[str, Any]:
         """Those of some keys of an adapter's table that are there. Raises RegistryError."""
@@ -197,18 +215,22 @@ class Registry:
         written when it alters nothing. Raises ConflictError when the lock cannot be had or the
         file was changed without it, RegistryError when the result could not be written.
         """
-        from adapter_hub.registry.splice import same, splice
+        from adapter_hub.registry.edits import Draft
 
         with self._locked():
             content = read_text(self.path)
             text = without_mark(content)
-            old = parse(self.path, text)
-            new = copy.deepcopy(dict(old))
-            change(new)
-            if same(new, old):
-                self._text, self._meaning = text, old
+            try:
+                draft = Draft(self.path, text)
+                change(draft.document)
+                after = draft.text()
+            except ValueError:
+                parse(self.path, text)  # in a block that was not parsed until now: names its line
+                raise
+            if after == text:
+                self._put(text)
             else:
-                self._replace(content, splice(text, old, new))
+                self._replace(content, after)
 
     def edit_text(self, change: Callable[[str], str]) -> None:
         """Apply ``change`` to the newest text of the file, as ``edit`` does: to its comments alone.
@@ -220,7 +242,7 @@ class Registry:
         with self._locked():
             content = read_text(self.path)
             text = without_mark(content)
-            self._text, self._meaning = text, parse(self.path, text)
+            self._put(text, parse(self.path, text))
             after = change(text)
             if after != text:
                 require_meaning(after, self._meaning)
@@ -283,17 +305,17 @@ class Registry:
         Raises UnknownNameError, ConflictError, UsageError.
         """
         from adapter_hub.model import check_name
-        from adapter_hub.registry.splice import rename_entry
+        from adapter_hub.registry.edits import renamed
 
         check_name(new, "an adapter")
         with self._locked():
             content = read_text(self.path)
-            text = without_mark(content)
-            self._text, self._meaning = text, parse(self.path, text)
+            self._put(without_mark(content))
             self._require("adapters", old)
             if new != old:
                 _refuse_taken(self._meaning, new, "adapter", but=old)
-                self._replace(content, rename_entry(text, "adapters", old, new))
+                after = self._told(lambda _: renamed(self.path, self._text, old, new))
+                self._replace(content, after)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -322,13 +344,12 @@ class Registry:
         """Atomically put the text ``after`` where the content ``before`` still stands."""
         from adapter_hub.registry.atomic import replace_file
 
-        meaning = parse(self.path, after)
         mark = before[: len(before) - len(without_mark(before))]
         try:
             replace_file(self.path, (mark + after).encode(), expect=before.encode())
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        self._text, self._meaning = after, meaning
+        self._put(after)
 
     # Helpers -----------------------------------------------------------------------------
 
@@ -354,8 +375,8 @@ class Registry:
             except ValueError:
                 # A block or value that was not parsed until now: tomli, given the whole text,
                 # names its line, or reads what blocks alone cannot tell.
-                self._meaning = parse(self.path, self._text)
-                return read(self._meaning)
+                self._known = parse(self.path, self._text)
+                return read(self._known)
         except SchemaError as error:
             raise at_line(self.path, self._text, error) from None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from adapter_hub.model import (
     check_name,
     parse_source,
 )
-from adapter_hub.registry import schema
+from adapter_hub.registry import document, schema
 from adapter_hub.registry.lines import read_lines
 from adapter_hub.registry.splice import format_block, same
 from adapter_hub.registry.store import Registry
@@ -281,8 +282,33 @@ def edited(
 ) -> str | None:
     """The text after an edit that means what was intended; None for one that was refused.
 
-    What concerns an adapter of blocks with headers is never refused.
+    It is the same whether the whole text is edited or, as in a large registry, a part of it. What
+    concerns an adapter of blocks with headers is never refused.
     """
+    with as_large(1 << 60):
+        whole = edited_once(path, made, name, edit, intended)
+    with as_large(0):
+        assert edited_once(path, made, name, edit, intended) == whole
+    return whole
+
+
+@contextlib.contextmanager
+def as_large(size: int) -> Iterator[None]:
+    """Registries of ``size`` characters and more are read and edited as large ones are."""
+    before, document.LARGE = document.LARGE, size
+    try:
+        yield
+    finally:
+        document.LARGE = before
+
+
+def edited_once(
+    path: Path,
+    made: HandMade,
+    name: str,
+    edit: Callable[[Registry], None],
+    intended: dict[str, Any],
+) -> str | None:
     before = (made.mark + made.text).encode()
     path.write_bytes(before)
     registry = Registry.open(path)
@@ -304,7 +330,7 @@ def meaning_of(path: Path, made: HandMade) -> dict[str, Any]:
     """What it means; forms that TOML or the reader does not allow together are left out."""
     path.write_bytes(made.text.encode())
     try:
-        Registry.open(path)
+        document.parse(path, made.text)
     except AdapterHubError:
         assume(False)
     return tomli.loads(made.text)
