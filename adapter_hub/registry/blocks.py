@@ -39,6 +39,10 @@ class Blocks:
     def top(self) -> str:
         return self.text[: self.starts[0]] if self.starts else self.text
 
+    def start(self, section: str, name: str) -> int:
+        """The offset of an entry's first header."""
+        return self.starts[self.places[section][name]]
+
     def entry(self, section: str, name: str) -> str:
         """The text of an entry, from its first header to the next entry's."""
         place = self.places[section][name]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import tomli
 
 from adapter_hub.errors import RegistryError, RegistryNotFoundError
 from adapter_hub.registry.tables import SchemaError, check_document
-
-if TYPE_CHECKING:
-    from adapter_hub.registry.scan import Scan
 
 LARGE = 100_000
 """Characters of a registry above which reading in blocks is worth it."""
@@ -60,8 +59,6 @@ def read_meaning(path: Path, text: str) -> Mapping[str, Any]:
 
 def parse(path: Path, text: str) -> Mapping[str, Any]:
     """The document, all of it read and its names checked. Raises RegistryError."""
-    import tomli
-
     from adapter_hub.registry.lines import refuse_long
 
     try:
@@ -85,10 +82,10 @@ def check(path: Path, text: str, meaning: Mapping[str, Any]) -> None:
 
 
 def at_line(path: Path, text: str, error: SchemaError) -> RegistryError:
-    """The error that names the line where ``error`` is. Raises RegistryError, as ``scan``."""
+    """The error that names the line where ``error`` is. Raises RegistryError, as ``line_of``."""
     from adapter_hub.registry.splice import dotted
 
-    line = scan(path, text).line_of(error.path)
+    line = line_of(path, text, error.path)
     place = f"{path}:{line}" if line else str(path)
     return RegistryError(
         f"{place}: {dotted(error.path)}: {error.problem}.",
@@ -96,17 +93,31 @@ def at_line(path: Path, text: str, error: SchemaError) -> RegistryError:
     )
 
 
-def scan(path: Path, text: str) -> Scan:
-    """Where things stand in ``text``, of which perhaps not all was read. Raises RegistryError."""
-    import tomli
+def line_of(path: Path, text: str, where: tuple[str, ...]) -> int | None:
+    """The 1-based line of ``text`` where something is written, or the nearest table above it.
 
+    Raises RegistryError where the text, or of a large one the entry, is no TOML.
+    """
     from adapter_hub.registry.scan import Scan
 
+    start, part = _part(text, where)
     try:
-        tomli.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _not_toml(path, error) from None
-    return Scan(text)
+        tomli.loads(part)  # which Scan relies on
+    except (ValueError, RecursionError):
+        parse(path, text)
+        raise
+    line = Scan(part).line_of(where)
+    return line and line + text.count("\n", 0, start)
+
+
+def _part(text: str, where: tuple[str, ...]) -> tuple[int, str]:
+    """The offset and the text of the entry that holds a place, where it can be had alone."""
+    from adapter_hub.registry.blocks import find_blocks
+
+    blocks = find_blocks(text) if is_large(text) and len(where) > 1 else None
+    if blocks is None or where[1] not in blocks.places.get(where[0], {}):
+        return 0, text
+    return blocks.start(*where[:2]), blocks.entry(*where[:2])
 
 
 def _not_toml(path: Path, error: Exception) -> RegistryError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -18,14 +18,15 @@ from adapter_hub.errors import (
 from adapter_hub.registry.document import (
     at_line,
     is_large,
+    line_of,
     parse,
     read_meaning,
     read_text,
-    scan,
     without_mark,
 )
 from adapter_hub.registry.files import FILE_NAME, cannot_write
 from adapter_hub.registry.tables import ADAPTER_KEYS, SchemaError, read_summary, read_values
+from adapter_hub.registry.taken import refuse_taken, refuse_twin, users
 
 if TYPE_CHECKING:
     from adapter_hub.model import Adapter, Base, Reference, Remote, Version
@@ -175,20 +176,21 @@ class Registry:
 
     def users(self, base: str) -> list[str]:
         """The adapters whose recipe names ``base``. Nothing else of them is looked at."""
-        return self._told(lambda told: _users(told, base))
+        return self._told(lambda told: users(told, base))
 
-    def unknown_keys(self) -> list[str]:
+    def unknown_keys(self, adapters: Collection[str] = ()) -> list[str]:
         """One line for each key that nothing here reads, with its place: most are misspelt.
 
-        They stay in the file, and may be somebody else's. Raises RegistryError.
+        Of these ``adapters``, or of all, and of what is no adapter. They stay in the file, and may
+        be somebody else's. Raises RegistryError.
         """
         from adapter_hub.registry.unknown import unknown_keys
 
-        found = self._told(unknown_keys)
-        if not found:
-            return []
-        places = scan(self.path, self._text)
-        return [f"{self.path}:{places.line_of(path)}: {problem}" for path, problem in found]
+        found = self._told(lambda told: unknown_keys(told, adapters))
+        return [
+            f"{self.path}:{line_of(self.path, self._text, path)}: {problem}"
+            for path, problem in found
+        ]
 
     def refuse_twin(self, name: str, what: Literal["adapter", "base"]) -> None:
         """Raises ConflictError when an entry's name differs from ``name`` in case only.
@@ -199,7 +201,7 @@ class Registry:
 
     def refuse_taken(self, name: str, *, but: str | None = None) -> None:
         """Raises ConflictError when there is an adapter of that name, case aside, except ``but``."""
-        _refuse_taken(self._meaning, name, "adapter", but=but)
+        refuse_taken(self._meaning, name, "adapter", but=but)
 
     def resolve(self, reference: Reference) -> tuple[Adapter, Version]:
         """The adapter and version that a reference of kind "name" means. Raises UnknownNameError."""
@@ -278,7 +280,7 @@ class Registry:
             raise UsageError(f"base {base.name!r} {error.problem}.") from None
 
         def change(document: dict[str, Any]) -> None:
-            _refuse_taken(document, base.name, "base")
+            refuse_taken(document, base.name, "base")
             document.setdefault("bases", {})[base.name] = table
 
         self.edit(change)
@@ -287,11 +289,11 @@ class Registry:
         """Raises UnknownNameError; ConflictError while an adapter's recipe names it."""
 
         def change(document: dict[str, Any]) -> None:
-            users = _users(document, name)
-            if users:
-                more = ", …" if len(users) > 5 else ""
+            names = users(document, name)
+            if names:
+                more = ", …" if len(names) > 5 else ""
                 raise ConflictError(
-                    f"base {name!r} is used by {', '.join(users[:5])}{more}; nothing was changed.",
+                    f"base {name!r} is used by {', '.join(names[:5])}{more}; nothing was changed.",
                     hint=f"adapter-hub list --base {name}",
                 )
             document.get("bases", {}).pop(name, None)
@@ -313,7 +315,7 @@ class Registry:
             self._put(without_mark(content))
             self._require("adapters", old)
             if new != old:
-                _refuse_taken(self._meaning, new, "adapter", but=old)
+                refuse_taken(self._meaning, new, "adapter", but=old)
                 after = self._told(lambda _: renamed(self.path, self._text, old, new))
                 self._replace(content, after)
 
@@ -389,37 +391,6 @@ def _absolute(path: Path) -> Path:
             "the working directory is not there any more.",
             hint="cd to a folder that is there, or name the registry: adapter-hub --registry PATH",
         ) from None
-
-
-def _users(document: Mapping[str, Any], base: str) -> list[str]:
-    adapters = document.get("adapters", {}).items()
-    return sorted((name for name, table in adapters if table.get("base") == base), key=str.casefold)
-
-
-def refuse_twin(
-    document: Mapping[str, Any], name: str, what: str, *, but: str | None = None
-) -> None:
-    """Raises ConflictError when an entry of ``document`` differs from ``name`` in case only."""
-    for each in document.get(f"{what}s", {}):
-        if each.casefold() == name.casefold() and each not in (name, but):
-            raise ConflictError(
-                f"there is already {what} {each!r}, which differs only in case; nothing was changed.",
-                hint=_see(what, each),
-            )
-
-
-def _refuse_taken(
-    document: Mapping[str, Any], name: str, what: str, *, but: str | None = None
-) -> None:
-    if name in document.get(f"{what}s", {}):
-        raise ConflictError(
-            f"there is already {what} {name!r}; nothing was changed.", hint=_see(what, name)
-        )
-    refuse_twin(document, name, what, but=but)
-
-
-def _see(what: str, name: str) -> str:
-    return f"adapter-hub base show {name}" if what == "base" else f"adapter-hub show {name}"
 
 
 def require_base(name: str | None, adapter: str) -> str:
