@@ -391,13 +391,3 @@ def _absolute(path: Path) -> Path:
             "the working directory is not there any more.",
             hint="cd to a folder that is there, or name the registry: adapter-hub --registry PATH",
         ) from None
-
-
-def require_base(name: str | None, adapter: str) -> str:
-    """The recipe's base. Raises UsageError when it names none."""
-    if not name:
-        raise UsageError(
-            f"the recipe of {adapter!r} names no base.",
-            hint=f"adapter-hub train {adapter} --base BASE --data DATA",
-        )
-    return name
