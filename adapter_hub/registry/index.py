@@ -19,6 +19,8 @@ from adapter_hub.bases.cache import cache_folder
 from adapter_hub.registry.atomic import replace_file
 
 _FORMAT = "adapter-hub index 1"
+_KEPT = 16
+"""Registries of which the cache keeps an index: those that were listed last after a change."""
 
 Summaries = list[dict[str, Any]]
 
@@ -35,6 +37,7 @@ def indexed(path: Path, text: str, read: Callable[[], Summaries]) -> Summaries:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             content = json.dumps(summaries, default=datetime.isoformat)
             replace_file(file, (head + content).encode())
+            _drop_oldest(file.parent)
     return summaries
 
 
@@ -52,5 +55,12 @@ def _kept(file: Path, head: str) -> Summaries | None:
             for each in summaries or ():
                 each["created"] = each["created"] and datetime.fromisoformat(each["created"])
         return summaries
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
+
+
+def _drop_oldest(folder: Path) -> None:
+    """Registries go and are moved. Raises OSError."""
+    files = sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
+    for file in files[:-_KEPT]:
+        file.unlink()
