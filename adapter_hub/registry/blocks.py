@@ -17,8 +17,11 @@ SECTIONS = ("bases", "adapters", "remotes")
 # It begins with what re can search for, which is five times as fast as a line's start.
 _HEADER = re.compile(
     rf'\n\[({"|".join(SECTIONS)})\.(?:([A-Za-z0-9_-]+)|"([A-Za-z0-9._-]+)")'
-    r"(?:\.[A-Za-z0-9_.\"-]+)?\](?=\r?\n|\Z)"
+    r"(\.[A-Za-z0-9_.\"-]+)?\](?=\r?\n|\Z)"
 )
+# Names of other forms are for the schema to refuse. (model.py knows the rule; importing it takes
+# as long as reading a thousand adapters.)
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.))*(?<![._-])")
 _INDENTED = re.compile(r"\n[ \t\r]+\[")
 
 
@@ -72,7 +75,7 @@ def find_blocks(text: str) -> Blocks | None:
     """The entries of ``text``; None when it is written in a form where only tomli can tell.
 
     That is: multi-line strings, indented headers, other headers than those of entries, or an
-    entry whose blocks do not stand together. (``schema`` stands above every header.)
+    entry whose blocks do not stand together below its own header. (``schema`` stands above all.)
     """
     if '"""' in text or "'''" in text or _INDENTED.search(text):
         return None
@@ -82,10 +85,10 @@ def find_blocks(text: str) -> Blocks | None:
     count, last = 0, ("", "")
     for match in _HEADER.finditer(text):
         count += 1
-        section, bare, quoted = match.groups()
+        section, bare, quoted, rest = match.groups()
         entry = section, bare or quoted
         if entry != last:
-            if entry[1] in places.setdefault(section, {}):
+            if rest or not _NAME.fullmatch(entry[1]) or entry[1] in places.setdefault(section, {}):
                 return None
             places[section][entry[1]] = len(starts)
             entries.append(entry)

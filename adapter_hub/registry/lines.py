@@ -14,8 +14,12 @@ from typing import Any
 from adapter_hub.registry.blocks import Blocks, find_blocks
 
 _VERSION = re.compile(r"\.versions\.([1-9][0-9]*)\]")
-# A value that begins and ends so cannot go on in the next line, if it is valid.
-_BLOCK = re.compile(r'(?:(?:[A-Za-z0-9_-]+ = (?:".*"|\[.*\]|\{.*\}|[A-Za-z0-9:.+-]+)|#.*|)\n)*')
+# A value that begins and ends so cannot go on in the next line, if it is valid; and without the
+# same marks inside, it is not two statements whose line end was lost.
+_BLOCK = re.compile(
+    r"(?:(?:[A-Za-z0-9_-]+ = "
+    r'(?:"[^"\n]*"|\[[^\[\]\n]*\]|\{[^{}\n]*\}|[A-Za-z0-9:.+-]+)|#.*|)\n)*'
+)
 _STATEMENT = re.compile(r"^([A-Za-z0-9_-]+) = (.*)", re.MULTILINE)
 _STRING = re.compile(r'"[^"\\\x00-\x1f\x7f]*"')
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?")

@@ -68,6 +68,10 @@ def test_what_adapter_hub_writes_is_read_here(table: dict[str, Any]) -> None:
         "[tool.x]",
         "x = [\n[1.5]\n]",
         "[adapters.b]\n[adapters.a.versions.1]",
+        "[adapters.late.versions.1]\nx = 1\n[adapters.late]\ny = 2",
+        "[adapters.late.versions.1]\n[adapters.late.versions.2]",
+        "[adapters.late.versions]\n1 = {}",
+        "[bases.late.versions.1]",
     ],
 )
 def test_other_forms_are_left_to_tomli(text: str) -> None:
@@ -78,10 +82,7 @@ def test_other_forms_are_left_to_tomli(text: str) -> None:
     "text",
     [
         "[adapters.a.options]\nr = 8",
-        "[adapters.late.versions.1]\nx = 1\n[adapters.late]\ny = 2",
-        "[adapters.late.versions.1]\n[adapters.late.versions.2]",
-        "[adapters.late.versions]\n1 = {}",
-        "[bases.a.versions.1]\n\n[remotes.team]\nendpoint = 'https://hub'\n# end",
+        "[bases.a]\n[bases.a.versions.1]\n\n[remotes.team]\nendpoint = 'https://hub'\n# end",
         '[adapters."b.2"]\r\nbase = "x"\r\n\r\n[adapters."b.2".versions.1]\r\nx = 1\r',
     ],
 )
