@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
-
-from filelock import FileLock
 
 from adapter_hub.errors import BaseModelError
 
@@ -38,6 +34,8 @@ def built_once(
 
     Raises BaseModelError when the cache cannot be written, and what ``build`` raises.
     """
+    from filelock import FileLock
+
     folder = cache_folder() / "bases" / name
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -54,6 +52,9 @@ def built_once(
 
 
 def _build(build: Callable[[Path], None], folder: Path) -> None:
+    import shutil
+    import tempfile
+
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as unfinished:
         built = Path(unfinished) / "model"
         built.mkdir()

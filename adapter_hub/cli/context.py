@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -45,9 +45,12 @@ class Context:
                 raise
             return None
 
-    def warn_of_unknown_keys(self, registry: Registry) -> None:
-        """A misspelt key would otherwise be a setting that quietly has no effect."""
-        for each in registry.unknown_keys():
+    def warn_of_unknown_keys(self, registry: Registry, adapters: Collection[str] = ()) -> None:
+        """A misspelt key would otherwise be a setting that quietly has no effect.
+
+        Of these ``adapters``, or of all, and of what is no adapter.
+        """
+        for each in registry.unknown_keys(adapters):
             self.say(f"{click.style('Warning:', fg='yellow')} {each}")
 
     def say(self, text: str) -> None:

@@ -24,7 +24,7 @@ def command(context: Context, names: tuple[str, ...], exit_code: bool, as_json: 
     from adapter_hub.training.status import all_status
 
     registry = context.open_registry()
-    context.warn_of_unknown_keys(registry)
+    context.warn_of_unknown_keys(registry, names)
     states = all_status(registry, names)
     if as_json:
         print_json([each.as_json() for each in states])

@@ -123,7 +123,7 @@ def command(
             f"--resume and {'--restart' if restart else '--dry-run'} exclude each other."
         )
     registry = context.open_registry()
-    context.warn_of_unknown_keys(registry)
+    context.warn_of_unknown_keys(registry, [name])
     changes = Changes(
         base=base,
         method=method,

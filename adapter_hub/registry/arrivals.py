@@ -13,7 +13,8 @@ from adapter_hub.errors import ConflictError, RegistryError
 from adapter_hub.model import Version
 from adapter_hub.registry import schema
 from adapter_hub.registry.atomic import sync_folder
-from adapter_hub.registry.store import Registry, refuse_twin
+from adapter_hub.registry.store import Registry
+from adapter_hub.registry.taken import refuse_twin
 from adapter_hub.registry.versions import make_durable
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import tomli
 
 from adapter_hub.errors import RegistryError, RegistryNotFoundError
 from adapter_hub.registry.tables import SchemaError, check_document
-
-if TYPE_CHECKING:
-    from adapter_hub.registry.scan import Scan
 
 LARGE = 100_000
 """Characters of a registry above which reading in blocks is worth it."""
@@ -35,9 +34,14 @@ def read_text(path: Path) -> str:
         raise RegistryError(f"{path} cannot be read: {error.strerror}.") from error
 
 
+def is_large(text: str) -> bool:
+    """Whether it is worth it to read only what somebody looks at."""
+    return len(text) >= LARGE
+
+
 def read_meaning(path: Path, text: str) -> Mapping[str, Any]:
-    """The document for reading, by lines where its form allows it. Raises RegistryError."""
-    if len(text) < LARGE:
+    """The document for reading, in blocks where its form allows it. Raises RegistryError."""
+    if not is_large(text):
         return parse(path, text)
     from adapter_hub.registry.lines import read_lines
 
@@ -45,7 +49,7 @@ def read_meaning(path: Path, text: str) -> Mapping[str, Any]:
     if meaning is None:
         return parse(path, text)
     try:
-        check_document(meaning)
+        check_document(meaning, are_tables=True)
     except SchemaError as error:
         raise at_line(path, text, error) from None
     except ValueError:
@@ -55,28 +59,33 @@ def read_meaning(path: Path, text: str) -> Mapping[str, Any]:
 
 def parse(path: Path, text: str) -> Mapping[str, Any]:
     """The document, all of it read and its names checked. Raises RegistryError."""
-    import tomli
-
-    from adapter_hub.registry import schema
     from adapter_hub.registry.lines import refuse_long
 
     try:
         meaning = tomli.loads(text)
         refuse_long(text, meaning)
-        check_document(meaning)
-        schema.check_names(meaning)
     except (ValueError, RecursionError) as error:  # also an integer too long for Python
         raise _not_toml(path, error) from None
-    except SchemaError as error:
-        raise at_line(path, text, error) from None
+    check(path, text, meaning)
     return meaning
 
 
+def check(path: Path, text: str, meaning: Mapping[str, Any]) -> None:
+    """Check the sections and names of what ``text`` means. Raises RegistryError naming the line."""
+    from adapter_hub.registry import schema
+
+    try:
+        check_document(meaning)
+        schema.check_names(meaning)
+    except SchemaError as error:
+        raise at_line(path, text, error) from None
+
+
 def at_line(path: Path, text: str, error: SchemaError) -> RegistryError:
-    """The error that names the line where ``error`` is. Raises RegistryError, as ``scan``."""
+    """The error that names the line where ``error`` is. Raises RegistryError, as ``line_of``."""
     from adapter_hub.registry.splice import dotted
 
-    line = scan(path, text).line_of(error.path)
+    line = line_of(path, text, error.path)
     place = f"{path}:{line}" if line else str(path)
     return RegistryError(
         f"{place}: {dotted(error.path)}: {error.problem}.",
@@ -84,17 +93,31 @@ def at_line(path: Path, text: str, error: SchemaError) -> RegistryError:
     )
 
 
-def scan(path: Path, text: str) -> Scan:
-    """Where things stand in ``text``, of which perhaps not all was read. Raises RegistryError."""
-    import tomli
+def line_of(path: Path, text: str, where: tuple[str, ...]) -> int | None:
+    """The 1-based line of ``text`` where something is written, or the nearest table above it.
 
+    Raises RegistryError where the text, or of a large one the entry, is no TOML.
+    """
     from adapter_hub.registry.scan import Scan
 
+    start, part = _part(text, where)
     try:
-        tomli.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise _not_toml(path, error) from None
-    return Scan(text)
+        tomli.loads(part)  # which Scan relies on
+    except (ValueError, RecursionError):
+        parse(path, text)
+        raise
+    line = Scan(part).line_of(where)
+    return line and line + text.count("\n", 0, start)
+
+
+def _part(text: str, where: tuple[str, ...]) -> tuple[int, str]:
+    """The offset and the text of the entry that holds a place, where it can be had alone."""
+    from adapter_hub.registry.blocks import find_blocks
+
+    blocks = find_blocks(text) if is_large(text) and len(where) > 1 else None
+    if blocks is None or where[1] not in blocks.places.get(where[0], {}):
+        return 0, text
+    return blocks.start(*where[:2]), blocks.entry(*where[:2])
 
 
 def _not_toml(path: Path, error: Exception) -> RegistryError:

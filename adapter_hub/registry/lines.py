@@ -1,10 +1,7 @@
 """A large registry read in blocks: a block's lines, and each value, when somebody looks.
 
 tomli needs longer for a thousand adapters than Python needs to start, and ``list`` looks at a few
-keys of each. Where there are no multi-line strings, a line that starts with ``[adapters.`` can
-only be a header, so the blocks between headers are texts of their own and mean alone what they
-mean together. What goes unnoticed is an error in a block or value that nobody looks at; an edit
-always reads everything with tomli.
+keys of each. What goes unnoticed is an error in a block or value that nobody looks at.
 """
 
 from __future__ import annotations
@@ -14,10 +11,15 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-_NAME = r'([A-Za-z0-9_-]+)|"([A-Za-z0-9._-]+)"'
-_HEADER = re.compile(rf"(bases|adapters)\.(?:{_NAME})(?:\.versions\.([1-9][0-9]*))?\](?=\n|\Z)")
-# A value that begins and ends so cannot go on in the next line, if it is valid.
-_BLOCK = re.compile(r'(?:(?:[A-Za-z0-9_-]+ = (?:".*"|\[.*\]|\{.*\}|[A-Za-z0-9:.+-]+)|#.*|)\n)*')
+from adapter_hub.registry.blocks import Blocks, find_blocks
+
+_VERSION = re.compile(r"\.versions\.([1-9][0-9]*)\]")
+# A value that begins and ends so cannot go on in the next line, if it is valid; and without the
+# same marks inside, it is not two statements whose line end was lost.
+_BLOCK = re.compile(
+    r"(?:(?:[A-Za-z0-9_-]+ = "
+    r'(?:"[^"\n]*"|\[[^\[\]\n]*\]|\{[^{}\n]*\}|[A-Za-z0-9:.+-]+)|#.*|)\n)*'
+)
 _STATEMENT = re.compile(r"^([A-Za-z0-9_-]+) = (.*)", re.MULTILINE)
 _STRING = re.compile(r'"[^"\\\x00-\x1f\x7f]*"')
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?")
@@ -40,7 +42,7 @@ class LazyTable(Mapping[str, Any]):
         self._body = body
         self._written: dict[str, str] = {}
         self._parsed: dict[str, Any] = {}
-        self.tables: dict[str, LazyTable] = {}
+        self.tables: dict[str, Mapping[str, Any]] = {}
 
     def __getitem__(self, key: str) -> Any:
         value = self.get(key)
@@ -81,32 +83,65 @@ class LazyTable(Mapping[str, Any]):
             raise ValueError("a table and a value have the same key")
 
 
+class LazyEntries(Mapping[str, Any]):
+    """The tables of a section by name, each made when it is looked at."""
+
+    def __init__(self, blocks: Blocks, section: str) -> None:
+        self._blocks = blocks
+        self._section = section
+        self._tables: dict[str, Mapping[str, Any]] = {}
+
+    def __getitem__(self, name: str) -> Mapping[str, Any]:
+        table = self._tables.get(name)
+        if table is None:
+            table = _read_entry(self._blocks.entry(self._section, name), self._section, name)
+            self._tables[name] = table
+        return table
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._blocks.places[self._section]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._blocks.places[self._section])
+
+    def __len__(self) -> int:
+        return len(self._blocks.places[self._section])
+
+
 def read_lines(text: str) -> LazyTable | None:
     """The document that ``text`` means; None when it is for tomli to read, or to refuse."""
-    text = f"\n{text}"
-    if '"""' in text or "'''" in text or re.search(r"\n[ \t\r]+\[", text):
+    blocks = find_blocks(text)
+    if blocks is None:
         return None
-    top, *blocks = text.split("\n[")
-    document = LazyTable(f"{top}\n")
-    for block in blocks:
-        header = _HEADER.match(block)
-        if not header or not _add(document, header, f"{block[header.end() :]}\n"):
-            return None
+    document = LazyTable(f"{blocks.top}\n")
+    document.tables.update({section: LazyEntries(blocks, section) for section in blocks.places})
     return document
 
 
-def _add(document: LazyTable, header: re.Match[str], body: str) -> bool:
-    """Put a block's table where its header says; False when something is in its way."""
-    section, bare, quoted, number = header.groups()
-    entries = document.tables.setdefault(section, LazyTable()).tables
-    key = bare or quoted
-    if number:
-        if section != "adapters" or key not in entries:
-            return False
-        entries = entries[key].tables.setdefault("versions", LazyTable()).tables
-        key = number
-    table = LazyTable(body)
-    return entries.setdefault(key, table) is table
+def _read_entry(text: str, section: str, name: str) -> Mapping[str, Any]:
+    """An entry's table: by lines when it is one block and one for each version. Raises ValueError."""
+    first, *blocks = text.split("\n[")
+    header, _, body = first.partition("\n")
+    prefix = header.rstrip("\r")[1:-1]
+    if prefix not in (f"{section}.{name}", f'{section}."{name}"'):
+        return _read_whole(text, section, name)
+    table, versions = LazyTable(f"{body}\n"), LazyTable()
+    for block in blocks:
+        header, _, body = block.partition("\n")
+        number = _VERSION.fullmatch(header[len(prefix) :])
+        if not number or not header.startswith(prefix) or number[1] in versions.tables:
+            return _read_whole(text, section, name)
+        versions.tables[number[1]] = LazyTable(f"{body}\n")
+    if blocks:
+        table.tables["versions"] = versions
+    return table
+
+
+def _read_whole(text: str, section: str, name: str) -> Mapping[str, Any]:
+    import tomli
+
+    table: Mapping[str, Any] = tomli.loads(text)[section][name]
+    return table
 
 
 def _statements(body: str) -> dict[str, str] | None:

@@ -41,13 +41,15 @@ _ESCAPES = {
 }
 
 
-def splice(text: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """``text``, which means ``old``, changed to mean ``new``.
+def splice(
+    text: str, old: Mapping[str, Any], new: Mapping[str, Any], newline: str | None = None
+) -> str:
+    """``text``, which means ``old``, changed to mean ``new``; ``newline`` ends the lines it writes.
 
     Raises RegistryError when the place is written in a form that cannot be edited in place, or
     when the result would not mean exactly ``new``.
     """
-    newline = line_end(text)
+    newline = newline or line_end(text)
     for path, value in _changes((), old, new):
         text = _apply(Scan(text), path, value, newline)
     require_meaning(text, new)
@@ -64,9 +66,19 @@ def rename_entry(text: str, section: str, old: str, new: str) -> str:
 
     The block moves only when its new name sorts elsewhere. Raises RegistryError as ``splice``.
     """
+    renamed, must_move = rename_headers(text, section, old, new)
+    if must_move:
+        rest, block = cut_entry(renamed, section, new)
+        renamed = put_entry(rest, section, new, block)
     meaning = tomli.loads(text)
     entries = dict(meaning[section])
     entries[new] = entries.pop(old)
+    require_meaning(renamed, {**meaning, section: entries})
+    return renamed
+
+
+def rename_headers(text: str, section: str, old: str, new: str) -> tuple[str, bool]:
+    """``rename_entry`` where the block stands, and whether its name sorts elsewhere now."""
     headers = _headers_below(Scan(text), (section, old))
     if not headers:
         raise _cannot_edit((section, old), Scan(text))
@@ -75,12 +87,20 @@ def rename_entry(text: str, section: str, old: str, new: str) -> str:
         text = text[: header.key_start] + renamed + text[header.key_end :]
     scan = Scan(text)
     headers = _headers_below(scan, (section, new))
-    if _contiguous(headers) and _must_move(scan, headers, old):
-        start, end = scan.lead_in(headers[0]), scan.block_end(headers[-1])
-        rest = _cut(text, start, end)
-        text = _insert_block(Scan(rest), (section, new), text[start:end], line_end(text))
-    require_meaning(text, {**meaning, section: entries})
-    return text
+    return text, _contiguous(headers) and _must_move(scan, headers, old)
+
+
+def cut_entry(text: str, section: str, name: str) -> tuple[str, str]:
+    """``text`` without an entry whose blocks stand together, and those blocks with their comments."""
+    scan = Scan(text)
+    headers = _headers_below(scan, (section, name))
+    start, end = scan.lead_in(headers[0]), scan.block_end(headers[-1])
+    return _cut(text, start, end), text[start:end]
+
+
+def put_entry(text: str, section: str, name: str, block: str) -> str:
+    """``text`` with the blocks of an entry where its name sorts."""
+    return _insert_block(Scan(text), (section, name), block, line_end(block))
 
 
 def same(left: Any, right: Any) -> bool:
@@ -217,7 +237,7 @@ def _insert_key(scan: Scan, path: Path, value: Any, newline: str) -> str:
 
 def _insert_block(scan: Scan, path: Path, block: str, newline: str) -> str:
     """Put a block where its name sorts among its siblings, or behind them all."""
-    parent, rank = path[:-1], _sibling_rank(path[-1])
+    parent, rank = path[:-1], sibling_rank(path[-1])
     siblings = [
         header
         for header in scan.headers
@@ -226,7 +246,7 @@ def _insert_block(scan: Scan, path: Path, block: str, newline: str) -> str:
     if any(path[:length] in scan.statement_at for length in range(1, len(path))):
         raise _cannot_edit(path, scan)
     later = next(
-        (header for header in siblings if _sibling_rank(header.path[len(parent)]) > rank), None
+        (header for header in siblings if sibling_rank(header.path[len(parent)]) > rank), None
     )
     if later is not None:
         position = scan.lead_in(later)
@@ -285,9 +305,9 @@ def _must_move(scan: Scan, headers: list[Header], old: str) -> bool:
     section, new = headers[0].path[:2]
     siblings = [each for each in scan.headers if each.path[0] == section and len(each.path) > 1]
     place = siblings.index(headers[0])
-    was, now = _sibling_rank(old), _sibling_rank(new)
-    above = [_sibling_rank(each.path[1]) for each in siblings[max(place - 1, 0) : place]]
-    below = [_sibling_rank(each.path[1]) for each in siblings[place + len(headers) :][:1]]
+    was, now = sibling_rank(old), sibling_rank(new)
+    above = [sibling_rank(each.path[1]) for each in siblings[max(place - 1, 0) : place]]
+    below = [sibling_rank(each.path[1]) for each in siblings[place + len(headers) :][:1]]
     return any(now < rank < was for rank in above) or any(was < rank < now for rank in below)
 
 
@@ -299,8 +319,8 @@ def _key_rank(key: str) -> tuple[int, str]:
     return (KEY_ORDER.index(key) if key in KEY_ORDER else len(KEY_ORDER), key)
 
 
-def _sibling_rank(key: str) -> tuple[int, str, str]:
-    """Versions sort as numbers, names without case."""
+def sibling_rank(key: str) -> tuple[int, str, str]:
+    """By what entries and versions are sorted. Versions sort as numbers, names without case."""
     return (int(key), "", "") if key.isdecimal() else (-1, key.casefold(), key)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -18,14 +17,16 @@ from adapter_hub.errors import (
 )
 from adapter_hub.registry.document import (
     at_line,
+    is_large,
+    line_of,
     parse,
     read_meaning,
     read_text,
-    scan,
     without_mark,
 )
 from adapter_hub.registry.files import FILE_NAME, cannot_write
 from adapter_hub.registry.tables import ADAPTER_KEYS, SchemaError, read_summary, read_values
+from adapter_hub.registry.taken import refuse_taken, refuse_twin, users
 
 if TYPE_CHECKING:
     from adapter_hub.model import Adapter, Base, Reference, Remote, Version
@@ -58,16 +59,28 @@ def find_registry(start: Path | None = None) -> Path:
 class Registry:
     """A registry as it stood when it was read. ``edit`` reads it again inside the lock."""
 
-    def __init__(self, path: Path, text: str, meaning: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, text: str, meaning: Mapping[str, Any] | None = None) -> None:
         self.path = path
+        self._put(text, meaning)
+
+    def _put(self, text: str, meaning: Mapping[str, Any] | None = None) -> None:
+        """``text`` is the content now; ``meaning`` is what it means, if that is known."""
         self._text = text
-        self._meaning = meaning
+        self._known = meaning
+
+    @property
+    def _meaning(self) -> Mapping[str, Any]:
+        """The document that the text means. Raises RegistryError."""
+        if self._known is None:
+            self._known = read_meaning(self.path, self._text)
+        return self._known
 
     @classmethod
     def open(cls, path: Path | None = None) -> Registry:
         """Read and check the registry at ``path`` (default: the one found from here).
 
-        Raises RegistryNotFoundError, or RegistryError naming file, line and key.
+        Of a large one an entry is checked when it is looked at. Raises RegistryNotFoundError, or
+        RegistryError naming file, line and key.
         """
         named = _absolute(path or find_registry())
         if os.path.isdir(named):
@@ -75,7 +88,7 @@ class Registry:
         # A link is followed once, so that an edit replaces the file and not the link.
         real = Path(os.path.realpath(named))
         text = without_mark(read_text(real))
-        return cls(real, text, read_meaning(real, text))
+        return cls(real, text, None if is_large(text) else parse(real, text))
 
     @property
     def folder(self) -> Path:
@@ -137,7 +150,13 @@ class Registry:
 
     def summaries(self) -> Iterator[dict[str, Any]]:
         """What ``list`` tells of every adapter, by name. Raises RegistryError."""
-        return map(self.summary, self.adapter_names())
+        if not is_large(self._text):
+            return map(self.summary, self.adapter_names())
+        from adapter_hub.registry.index import indexed
+
+        return iter(
+            indexed(self.path, self._text, lambda: list(map(self.summary, self.adapter_names())))
+        )
 
     def values(self, name: str, keys: Iterable[str]) -> dict[str, Any]:
         """Those of some keys of an adapter's table that are there. Raises RegistryError."""
@@ -157,20 +176,21 @@ class Registry:
 
     def users(self, base: str) -> list[str]:
         """The adapters whose recipe names ``base``. Nothing else of them is looked at."""
-        return self._told(lambda told: _users(told, base))
+        return self._told(lambda told: users(told, base))
 
-    def unknown_keys(self) -> list[str]:
+    def unknown_keys(self, adapters: Collection[str] = ()) -> list[str]:
         """One line for each key that nothing here reads, with its place: most are misspelt.
 
-        They stay in the file, and may be somebody else's. Raises RegistryError.
+        Of these ``adapters``, or of all, and of what is no adapter. They stay in the file, and may
+        be somebody else's. Raises RegistryError.
         """
         from adapter_hub.registry.unknown import unknown_keys
 
-        found = self._told(unknown_keys)
-        if not found:
-            return []
-        places = scan(self.path, self._text)
-        return [f"{self.path}:{places.line_of(path)}: {problem}" for path, problem in found]
+        found = self._told(lambda told: unknown_keys(told, adapters))
+        return [
+            f"{self.path}:{line_of(self.path, self._text, path)}: {problem}"
+            for path, problem in found
+        ]
 
     def refuse_twin(self, name: str, what: Literal["adapter", "base"]) -> None:
         """Raises ConflictError when an entry's name differs from ``name`` in case only.
@@ -181,7 +201,7 @@ class Registry:
 
     def refuse_taken(self, name: str, *, but: str | None = None) -> None:
         """Raises ConflictError when there is an adapter of that name, case aside, except ``but``."""
-        _refuse_taken(self._meaning, name, "adapter", but=but)
+        refuse_taken(self._meaning, name, "adapter", but=but)
 
     def resolve(self, reference: Reference) -> tuple[Adapter, Version]:
         """The adapter and version that a reference of kind "name" means. Raises UnknownNameError."""
@@ -197,18 +217,22 @@ class Registry:
         written when it alters nothing. Raises ConflictError when the lock cannot be had or the
         file was changed without it, RegistryError when the result could not be written.
         """
-        from adapter_hub.registry.splice import same, splice
+        from adapter_hub.registry.edits import Draft
 
         with self._locked():
             content = read_text(self.path)
             text = without_mark(content)
-            old = parse(self.path, text)
-            new = copy.deepcopy(dict(old))
-            change(new)
-            if same(new, old):
-                self._text, self._meaning = text, old
+            try:
+                draft = Draft(self.path, text)
+                change(draft.document)
+                after = draft.text()
+            except ValueError:
+                parse(self.path, text)  # in a block that was not parsed until now: names its line
+                raise
+            if after == text:
+                self._put(text)
             else:
-                self._replace(content, splice(text, old, new))
+                self._replace(content, after)
 
     def edit_text(self, change: Callable[[str], str]) -> None:
         """Apply ``change`` to the newest text of the file, as ``edit`` does: to its comments alone.
@@ -220,7 +244,7 @@ class Registry:
         with self._locked():
             content = read_text(self.path)
             text = without_mark(content)
-            self._text, self._meaning = text, parse(self.path, text)
+            self._put(text, parse(self.path, text))
             after = change(text)
             if after != text:
                 require_meaning(after, self._meaning)
@@ -256,7 +280,7 @@ class Registry:
             raise UsageError(f"base {base.name!r} {error.problem}.") from None
 
         def change(document: dict[str, Any]) -> None:
-            _refuse_taken(document, base.name, "base")
+            refuse_taken(document, base.name, "base")
             document.setdefault("bases", {})[base.name] = table
 
         self.edit(change)
@@ -265,11 +289,11 @@ class Registry:
         """Raises UnknownNameError; ConflictError while an adapter's recipe names it."""
 
         def change(document: dict[str, Any]) -> None:
-            users = _users(document, name)
-            if users:
-                more = ", …" if len(users) > 5 else ""
+            names = users(document, name)
+            if names:
+                more = ", …" if len(names) > 5 else ""
                 raise ConflictError(
-                    f"base {name!r} is used by {', '.join(users[:5])}{more}; nothing was changed.",
+                    f"base {name!r} is used by {', '.join(names[:5])}{more}; nothing was changed.",
                     hint=f"adapter-hub list --base {name}",
                 )
             document.get("bases", {}).pop(name, None)
@@ -283,17 +307,17 @@ class Registry:
         Raises UnknownNameError, ConflictError, UsageError.
         """
         from adapter_hub.model import check_name
-        from adapter_hub.registry.splice import rename_entry
+        from adapter_hub.registry.edits import renamed
 
         check_name(new, "an adapter")
         with self._locked():
             content = read_text(self.path)
-            text = without_mark(content)
-            self._text, self._meaning = text, parse(self.path, text)
+            self._put(without_mark(content))
             self._require("adapters", old)
             if new != old:
-                _refuse_taken(self._meaning, new, "adapter", but=old)
-                self._replace(content, rename_entry(text, "adapters", old, new))
+                refuse_taken(self._meaning, new, "adapter", but=old)
+                after = self._told(lambda _: renamed(self.path, self._text, old, new))
+                self._replace(content, after)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -322,13 +346,12 @@ class Registry:
         """Atomically put the text ``after`` where the content ``before`` still stands."""
         from adapter_hub.registry.atomic import replace_file
 
-        meaning = parse(self.path, after)
         mark = before[: len(before) - len(without_mark(before))]
         try:
             replace_file(self.path, (mark + after).encode(), expect=before.encode())
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        self._text, self._meaning = after, meaning
+        self._put(after)
 
     # Helpers -----------------------------------------------------------------------------
 
@@ -354,8 +377,8 @@ class Registry:
             except ValueError:
                 # A block or value that was not parsed until now: tomli, given the whole text,
                 # names its line, or reads what blocks alone cannot tell.
-                self._meaning = parse(self.path, self._text)
-                return read(self._meaning)
+                self._known = parse(self.path, self._text)
+                return read(self._known)
         except SchemaError as error:
             raise at_line(self.path, self._text, error) from None
 
@@ -368,44 +391,3 @@ def _absolute(path: Path) -> Path:
             "the working directory is not there any more.",
             hint="cd to a folder that is there, or name the registry: adapter-hub --registry PATH",
         ) from None
-
-
-def _users(document: Mapping[str, Any], base: str) -> list[str]:
-    adapters = document.get("adapters", {}).items()
-    return sorted((name for name, table in adapters if table.get("base") == base), key=str.casefold)
-
-
-def refuse_twin(
-    document: Mapping[str, Any], name: str, what: str, *, but: str | None = None
-) -> None:
-    """Raises ConflictError when an entry of ``document`` differs from ``name`` in case only."""
-    for each in document.get(f"{what}s", {}):
-        if each.casefold() == name.casefold() and each not in (name, but):
-            raise ConflictError(
-                f"there is already {what} {each!r}, which differs only in case; nothing was changed.",
-                hint=_see(what, each),
-            )
-
-
-def _refuse_taken(
-    document: Mapping[str, Any], name: str, what: str, *, but: str | None = None
-) -> None:
-    if name in document.get(f"{what}s", {}):
-        raise ConflictError(
-            f"there is already {what} {name!r}; nothing was changed.", hint=_see(what, name)
-        )
-    refuse_twin(document, name, what, but=but)
-
-
-def _see(what: str, name: str) -> str:
-    return f"adapter-hub base show {name}" if what == "base" else f"adapter-hub show {name}"
-
-
-def require_base(name: str | None, adapter: str) -> str:
-    """The recipe's base. Raises UsageError when it names none."""
-    if not name:
-        raise UsageError(
-            f"the recipe of {adapter!r} names no base.",
-            hint=f"adapter-hub train {adapter} --base BASE --data DATA",
-        )
-    return name

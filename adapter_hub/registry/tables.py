@@ -55,8 +55,11 @@ class SchemaError(Exception):
         self.problem = problem
 
 
-def check_document(meaning: Mapping[str, Any]) -> None:
-    """Check what every reader relies on. Raises SchemaError; RegistryError for a newer schema."""
+def check_document(meaning: Mapping[str, Any], *, are_tables: bool = False) -> None:
+    """Check what every reader relies on; ``are_tables``: that entries are tables is known.
+
+    Raises SchemaError; RegistryError for a newer schema.
+    """
     schema = meaning.get("schema")
     if type(schema) is not int:
         raise SchemaError(("schema",), f"needs `schema = {SCHEMA}` at its top")
@@ -70,8 +73,9 @@ def check_document(meaning: Mapping[str, Any]) -> None:
     _table(meaning, (), "remotes")
     for section in ("bases", "adapters"):
         seen: dict[str, str] = {}
-        for name, table in _table(meaning, (), section).items():
-            if not isinstance(table, Mapping):
+        entries = _table(meaning, (), section)
+        for name in entries:
+            if not are_tables and not isinstance(entries[name], Mapping):
                 raise SchemaError((section, name), "must be a table")
             twin = seen.setdefault(name.casefold(), name)
             if twin != name:

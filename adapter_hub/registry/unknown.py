@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from adapter_hub.options import suggestion
@@ -15,15 +15,17 @@ REMOTE_KEYS = ("endpoint",)
 Found = list[tuple[tuple[str, ...], str]]
 
 
-def unknown_keys(document: Mapping[str, Any]) -> Found:
-    """The path of each, and what is wrong in one line."""
+def unknown_keys(document: Mapping[str, Any], adapters: Collection[str] = ()) -> Found:
+    """The path of each, and what is wrong in one line; of these ``adapters`` alone, or of all."""
     found = _unknown((), document, TOP_KEYS)
     for name, base in document.get("bases", {}).items():
         found += _unknown(("bases", name), base, BASE_KEYS)
     for name, remote in document.get("remotes", {}).items():
         if isinstance(remote, Mapping):
             found += _unknown(("remotes", name), remote, REMOTE_KEYS)
-    for name, adapter in document.get("adapters", {}).items():
+    tables = document.get("adapters", {})
+    chosen = [(name, tables[name]) for name in adapters if name in tables]
+    for name, adapter in chosen if adapters else tables.items():
         found += _unknown(("adapters", name), adapter, ADAPTER_KEYS)
         versions = adapter.get("versions", {})
         for number, version in versions.items() if isinstance(versions, Mapping) else ():

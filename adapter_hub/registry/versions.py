@@ -18,7 +18,8 @@ from adapter_hub.model import Adapter, Recipe, Version, check_name
 from adapter_hub.registry import schema
 from adapter_hub.registry.atomic import sync_folder, umask
 from adapter_hub.registry.splice import same
-from adapter_hub.registry.store import Registry, refuse_twin
+from adapter_hub.registry.store import Registry
+from adapter_hub.registry.taken import refuse_twin
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from adapter_hub.loading.origins import newest_record, with_origin
 from adapter_hub.model import Base, Recipe, TrainingSettings, check_name
 from adapter_hub.options import check_options, suggestion
 from adapter_hub.plugins import BUILT_IN, Catalog, Offer
-from adapter_hub.registry.store import Registry, require_base
+from adapter_hub.registry.store import Registry
 from adapter_hub.training.sources import DataSource, dataset_of, find_source, validation_of
 
 
@@ -71,7 +71,7 @@ def _make_plan(registry: Registry, name: str, changes: Changes, catalog: Catalog
             f"registry.toml has no adapter {name!r}{close}.",
             hint=f"for a new one: adapter-hub train {name} --base BASE --data DATA",
         )
-    base = registry.base(require_base(recipe.base, name))
+    base = registry.base(_require_base(recipe.base, name))
     if not recipe.data:
         raise UsageError(
             f"the recipe of {name!r} names no data.", hint=f"adapter-hub train {name} --data DATA"
@@ -199,3 +199,13 @@ def canonical(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
+
+
+def _require_base(name: str | None, adapter: str) -> str:
+    """The recipe's base. Raises UsageError when it names none."""
+    if not name:
+        raise UsageError(
+            f"the recipe of {adapter!r} names no base.",
+            hint=f"adapter-hub train {adapter} --base BASE --data DATA",
+        )
+    return name

@@ -140,6 +140,7 @@ def _told(path: Path, *, large: bool) -> dict[str, Any]:
     try:
         try:
             opened = Registry.open(path)
+            opened.base_names()  # a large one is read when it is asked
         except AdapterHubError as error:
             error.message.encode()
             return {"opening": error.message}

@@ -63,17 +63,50 @@ def test_what_adapter_hub_writes_is_read_here(table: dict[str, Any]) -> None:
         'x = """\n[adapters.b]\n"""',
         "x = '''\n[adapters.b]\n'''",
         "  [adapters.b]\nbase = 'x'",
-        "[adapters.a.options]\nr = 8",
         "[[adapters.list]]",
         "[adapters.'b']",
         "[tool.x]",
-        "[adapters.a]",
-        "[adapters.late.versions.1]",
-        "[bases.a.versions.1]",
+        "x = [\n[1.5]\n]",
+        "[adapters.b]\n[adapters.a.versions.1]",
+        "[adapters.late.versions.1]\nx = 1\n[adapters.late]\ny = 2",
+        "[adapters.late.versions.1]\n[adapters.late.versions.2]",
+        "[adapters.late.versions]\n1 = {}",
+        "[bases.late.versions.1]",
     ],
 )
 def test_other_forms_are_left_to_tomli(text: str) -> None:
     assert read_lines(f'schema = 1\n[adapters.a]\nbase = "x"\n{text}\n') is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[adapters.a.options]\nr = 8",
+        "[bases.a]\n[bases.a.versions.1]\n\n[remotes.team]\nendpoint = 'https://hub'\n# end",
+        '[adapters."b.2"]\r\nbase = "x"\r\n\r\n[adapters."b.2".versions.1]\r\nx = 1\r',
+    ],
+)
+def test_blocks_in_other_forms_are_read_alone(text: str) -> None:
+    text = f'schema = 1\n[adapters.a]\nbase = "x"\n{text}\n'
+    read = read_lines(text)
+    assert read is not None
+    assert parsed(read) == tomli.loads(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[adapters.a]",
+        "[adapters.a.versions.1]\n[adapters.a.versions.1]",
+        "[adapters.a.base]",
+        "[adapters.a]x]",
+    ],
+)
+def test_what_is_no_toml_is_refused_when_it_is_looked_at(text: str) -> None:
+    text = f'schema = 1\n[adapters.a]\nbase = "x"\n{text}\n'
+    read = read_lines(text)
+    with pytest.raises(tomli.TOMLDecodeError):
+        parsed(tomli.loads(text) if read is None else read)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 from registry.documents import TRICKY, HandMade, hand_made
 
-from adapter_hub.errors import AdapterHubError, UsageError
+from adapter_hub.errors import AdapterHubError, RegistryError, UsageError
 from adapter_hub.model import (
     Adapter,
     Base,
@@ -27,7 +28,8 @@ from adapter_hub.model import (
     check_name,
     parse_source,
 )
-from adapter_hub.registry import schema
+from adapter_hub.registry import document, schema
+from adapter_hub.registry.find import find_adapters
 from adapter_hub.registry.lines import read_lines
 from adapter_hub.registry.splice import format_block, same
 from adapter_hub.registry.store import Registry
@@ -281,8 +283,33 @@ def edited(
 ) -> str | None:
     """The text after an edit that means what was intended; None for one that was refused.
 
-    What concerns an adapter of blocks with headers is never refused.
+    It is the same whether the whole text is edited or, as in a large registry, a part of it. What
+    concerns an adapter of blocks with headers is never refused.
     """
+    with as_large(1 << 60):
+        whole = edited_once(path, made, name, edit, intended)
+    with as_large(0):
+        assert edited_once(path, made, name, edit, intended) == whole
+    return whole
+
+
+@contextlib.contextmanager
+def as_large(size: int) -> Iterator[None]:
+    """Registries of ``size`` characters and more are read and edited as large ones are."""
+    before, document.LARGE = document.LARGE, size
+    try:
+        yield
+    finally:
+        document.LARGE = before
+
+
+def edited_once(
+    path: Path,
+    made: HandMade,
+    name: str,
+    edit: Callable[[Registry], None],
+    intended: dict[str, Any],
+) -> str | None:
     before = (made.mark + made.text).encode()
     path.write_bytes(before)
     registry = Registry.open(path)
@@ -304,7 +331,7 @@ def meaning_of(path: Path, made: HandMade) -> dict[str, Any]:
     """What it means; forms that TOML or the reader does not allow together are left out."""
     path.write_bytes(made.text.encode())
     try:
-        Registry.open(path)
+        document.parse(path, made.text)
     except AdapterHubError:
         assume(False)
     return tomli.loads(made.text)
@@ -404,3 +431,70 @@ def test_huge_values_beside_the_change(path: Path, what: str, newline: str) -> N
     assert text is not None
     assert kept_in(text, made, "a")
     assert f'note = """{huge}"""{newline}' in text
+
+
+# --- damage --------------------------------------------------------------------------------------
+
+FIXED = """\
+schema = 1
+
+[bases.b]
+source = "path:x"
+
+# one
+[adapters.a]
+base = "b"
+options = { r = 8, w = ["x", "y"] }
+data = "f"
+tags = ["t", "é"]
+aliases = { prod = 1 }
+unknown = [1]
+
+[adapters.a.versions.1]
+created = 2026-01-02T03:04:05Z
+files = { "a.json" = "sha256:1" }
+metrics = { eval_loss = 1.5, n = 2 }
+
+[adapters."b.2"]
+base = "b"
+"""
+
+
+def listed(text: str, *, large: bool) -> Any:
+    """What ``list`` shows; None where the registry is refused."""
+    size, document.LARGE = document.LARGE, 0 if large else 1 << 60
+    path = Path("registry.toml")
+    try:
+        return find_adapters(Registry(path, text, document.read_meaning(path, text)))
+    except RegistryError:
+        return None
+    finally:
+        document.LARGE = size
+
+
+def check_damaged(text: str, damaged: str) -> None:
+    """Both ways of reading mean the same, or refuse; or the damage is where ``list`` never looks."""
+    whole, blocks = listed(damaged, large=False), listed(damaged, large=True)
+    if repr(whole) != repr(blocks):
+        assert whole is None
+        assert repr(blocks) == repr(listed(text, large=False))
+
+
+@pytest.mark.parametrize("new", list('\n"#[]{}=.,x1 '))
+def test_every_character_damaged(new: str) -> None:
+    for place in range(len(FIXED)):
+        check_damaged(FIXED, FIXED[:place] + new + FIXED[place + 1 :])
+        check_damaged(FIXED, FIXED[:place] + new + FIXED[place:])
+        check_damaged(FIXED, FIXED[:place] + FIXED[place + 1 :])
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(adapters(), max_size=3, unique_by=lambda each: each.name.casefold()), st.data())
+def test_any_registry_damaged(made: list[Adapter], data: st.DataObject) -> None:
+    blocks = [format_block(("adapters", each.name), adapter_table(each)) for each in made]
+    text = "\n".join(["schema = 1\n", *blocks])
+    assert repr(listed(text, large=True)) == repr(listed(text, large=False)) != "None"
+    for _ in range(5):
+        place = data.draw(st.integers(0, len(text) - 1))
+        new = data.draw(st.sampled_from(TRICKY + "\n\r") | st.characters())
+        check_damaged(text, text[:place] + new + text[place + data.draw(st.integers(0, 1)) :])

@@ -47,6 +47,15 @@ def test_unknown_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: in
     assert path.read_text() == TEXT.replace('"tiny"\ntraning', '"tiny"\ndata = "f"\ntraning')
 
 
+def test_unknown_keys_of_some_adapters(tmp_path: Path) -> None:
+    (tmp_path / "registry.toml").write_text(f"{TEXT}[adapters.c]\nodd = 1\n[adapters.d]\nodd = 1\n")
+    told = Registry.open(tmp_path).unknown_keys(["c", "not-there"])
+    assert [line.partition("registry.toml:")[2] for line in told] == [
+        *TOLD.splitlines()[:2],
+        "17: key 'odd' of adapters.c is not known",
+    ]
+
+
 def test_no_unknown_keys(tmp_path: Path) -> None:
     text = 'schema = 1\n[bases.b]\nsource = "plugin:tiny"\n[adapters.a]\nbase = "b"\n'
     (tmp_path / "registry.toml").write_text(text)
