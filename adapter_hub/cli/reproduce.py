@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -55,26 +55,12 @@ def command(context: Context, reference: str, keep: Path | None, as_json: bool) 
 
 
 def _print(found: Reproduction) -> None:
-    weights = found.weights
-    distance: object = None
-    if weights and weights.relative is None:
-        distance = "of other names or shapes"
-    elif weights:
-        distance = (
-            "the same, bit for bit"
-            if weights.identical
-            else f"{weights.relative:.3g} apart (relative), {weights.largest:.3g} at most"
-        )
-    losses = None
-    if found.eval_loss is not None and found.recorded_eval_loss is not None:
-        apart = found.eval_loss - found.recorded_eval_loss
-        losses = f"{found.recorded_eval_loss:.4f} → {found.eval_loss:.4f} ({apart:+.2g})"
     print_fields(
         [
             ("version", f"{found.name}@{found.version}"),
             ("verdict", found.verdict),
-            ("weights", distance),
-            ("held-out loss", losses),
+            ("weights", _weights(found.weights)),
+            ("held-out loss", _losses(found.recorded_eval_loss, found.eval_loss)),
             *(
                 ("input", f"{each.name}: {_short(each.recorded)} → {_short(each.now)}")
                 for each in found.inputs
@@ -82,6 +68,28 @@ def _print(found: Reproduction) -> None:
             ("not recorded", [] if found.verdict == "identical" else found.unknown),
             ("kept", found.kept),
         ]
+    )
+
+
+def _weights(weights: dict[str, Any] | None) -> str | None:
+    if weights is None:
+        return None
+    if weights["identical"]:
+        return "the same, bit for bit"
+    if weights["different_shapes"] or weights["only_in_a"] or weights["only_in_b"]:
+        return "of other names or shapes"
+    total = weights["total"]["delta"] or weights["total"]["tensor"]
+    if total is None or total["relative"] is None:
+        return "apart, and not in finite numbers"
+    most = weights["modules"][0]["name"]
+    return f"{100 * total['relative']:.3g} % of their norm apart, most in {most}"
+
+
+def _losses(then: float | None, now: float | None) -> str | None:
+    if then is None or now is None:
+        return None
+    return (
+        f"{now:.4f}, as recorded" if now == then else f"{then:.4f} → {now:.4f} ({now - then:+.2g})"
     )
 
 

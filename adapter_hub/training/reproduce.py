@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -22,16 +22,19 @@ from adapter_hub.errors import (
     UsageError,
     VerificationError,
 )
+from adapter_hub.loading.compared import AdapterWeights, compare_weights
 from adapter_hub.loading.folders import CONFIG, WEIGHTS, read_record, recorded
 from adapter_hub.loading.identity import read_json
 from adapter_hub.loading.origins import with_origin
 from adapter_hub.loading.recorded import base_of
+from adapter_hub.loading.weights import Weights
 from adapter_hub.model import Base, DType, Recipe, Reference, parse_reference
 from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry.schema import read_training
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.tables import SchemaError
 from adapter_hub.registry.versions import damage
+from adapter_hub.training.inputs import Input, compare_inputs
 from adapter_hub.training.plan import Plan, settle
 from adapter_hub.training.processes import process_count
 
@@ -41,32 +44,14 @@ if TYPE_CHECKING:
 Verdict = Literal["identical", "different", "other inputs", "impossible"]
 
 
-@dataclass(frozen=True)
-class Input:
-    """Something that the weights depend on: as it was recorded, and as it is now."""
-
-    name: str
-    recorded: Any
-    now: Any
-
-
-@dataclass(frozen=True)
-class Distance:
-    """Between two adapters' weights; ``relative`` is the Frobenius norm of the difference of all
-    of them, over that of the recorded ones. None where they have not the same shapes."""
-
-    identical: bool
-    relative: float | None
-    largest: float | None
-
-
 @dataclass
 class Reproduction:
     """What ``reproduce --json`` prints. Losses are nats a token.
 
     ``verdict`` is ``identical``: bit for bit; ``different``: other weights though every input is
     the same; ``other inputs``: other weights, and inputs differ, or are not known to be the same;
-    ``impossible``: the data is not here.
+    ``impossible``: the data is not here. ``weights`` is what ``diff`` tells of the recorded ones
+    (A) and those of now (B), and whether they are ``identical``.
     """
 
     name: str
@@ -74,7 +59,7 @@ class Reproduction:
     verdict: Verdict
     inputs: list[Input]
     unknown: list[str]
-    weights: Distance | None = None
+    weights: dict[str, Any] | None = None
     recorded_eval_loss: float | None = None
     eval_loss: float | None = None
     seconds: float = 0.0
@@ -85,20 +70,6 @@ class Reproduction:
 
 
 def _silent(*_said: object) -> None: ...
-
-
-@dataclass
-class _Comparison:
-    """Inputs that differ, and the names of those of which the record does not tell."""
-
-    inputs: list[Input] = field(default_factory=list)
-    unknown: list[str] = field(default_factory=list)
-
-    def add(self, name: str, then: Any, now: Any) -> None:
-        if then is None and now is not None:
-            self.unknown.append(name)
-        elif then != now:
-            self.inputs.append(Input(name, then, now))
 
 
 def reproduce(
@@ -127,14 +98,14 @@ def reproduce(
         # Another base in that place is an input that differs, and no reason to stop.
         base = dataclasses.replace(base, revision=None)
     recipe = _recipe(record, base, registry.adapter(name).recipe, f"{name}@{number}")
-    found = _Comparison()
+    gone = []
     for data in filter(None, (recipe.data, recipe.eval_data)):
         if is_data_file(data) and not data.startswith("hf:"):
             path = registry.folder / data
             if not path.is_file():
-                found.inputs.append(Input(f"data file {data}", "there", "gone"))
-    if found.inputs:
-        return Reproduction(name, number, "impossible", found.inputs, [])
+                gone.append(Input(f"data file {data}", "there", "gone"))
+    if gone:
+        return Reproduction(name, number, "impossible", gone, [])
     try:
         plan = settle(name, recipe, recipe, base, registry.folder, catalog)
     except UnknownOfferError as error:
@@ -145,18 +116,18 @@ def reproduce(
         _nothing_left(f"{name}@{number}"),
     ):
         fitted, after = _train_again(plan, registry, catalog, record, Path(scratch), say, on_step)
-        _compare_inputs(found, record, after)
         made = Path(scratch) / "adapter"
-        weights = weight_distance(folder / WEIGHTS, made / WEIGHTS)
+        weights = _compare_weights(folder, made)
         if keep is not None:
             shutil.copytree(made, keep, dirs_exist_ok=True)
+    inputs, unknown = compare_inputs(record, after)
     then = record.get("evaluations")
     return Reproduction(
         name,
         number,
-        _verdict(weights, found),
-        found.inputs,
-        found.unknown,
+        _verdict(weights["identical"], inputs, unknown),
+        inputs,
+        unknown,
         weights,
         _last_loss(then if isinstance(then, list) else []),
         _last_loss(fitted.progress.evaluations),
@@ -165,10 +136,22 @@ def reproduce(
     )
 
 
-def _verdict(weights: Distance, found: _Comparison) -> Verdict:
-    if weights.identical:
+def _verdict(identical: bool, inputs: list[Input], unknown: list[str]) -> Verdict:
+    if identical:
         return "identical"
-    return "other inputs" if found.inputs or found.unknown else "different"
+    return "other inputs" if inputs or unknown else "different"
+
+
+def _compare_weights(recorded_folder: Path, made: Path) -> dict[str, Any]:
+    """Of two adapters' folders. Raises BaseModelError."""
+    one, other = (
+        (Weights(folder / WEIGHTS), read_json(folder / CONFIG))
+        for folder in (recorded_folder, made)
+    )
+    return {
+        "identical": one[0].has_same_bits(other[0]),
+        **compare_weights(AdapterWeights(*one), AdapterWeights(*other)),
+    }
 
 
 def _recorded_run(
@@ -281,52 +264,6 @@ def _nothing_left(what: str) -> Iterator[None]:
         yield
     except (Interrupted, KeyboardInterrupt) as error:
         raise Interrupted(f"interrupted; nothing is left of the second {what}.") from error
-
-
-def _compare_inputs(found: _Comparison, then: dict[str, Any], now: dict[str, Any]) -> None:
-    """What the weights depend on, by the two records."""
-    for part in ("data", "eval_data"):
-        print_now = recorded(now, part).get("fingerprint")
-        found.add(f"{part} fingerprint", recorded(then, part).get("fingerprint"), print_now)
-    for part, names in {
-        "base": ("identity",),
-        "environment": ("packages",),
-        "": ("plugins", "hardware"),
-    }.items():
-        was, is_now = (recorded(each, part) if part else each for each in (then, now))
-        for name in names:
-            old, new = recorded(was, name), recorded(is_now, name)
-            what = part if name == "identity" else ""
-            for key in {**old, **new}:
-                found.add(f"{what} {key}".strip(), old.get(key), new.get(key))
-    for key in ("python", "platform", "machine"):
-        found.add(key, recorded(then, "environment").get(key), recorded(now, "environment")[key])
-    found.add("dtype", then.get("dtype"), now["dtype"])
-
-
-def weight_distance(recorded_file: Path, made: Path) -> Distance:
-    """How far two safetensors files of adapters are from each other; bytes decide ``identical``."""
-    import torch
-    from safetensors.torch import load_file
-
-    old, new = load_file(recorded_file), load_file(made)
-    if {name: each.shape for name, each in old.items()} != {
-        name: each.shape for name, each in new.items()
-    }:
-        return Distance(False, None, None)
-    identical, squares, norm, largest = True, 0.0, 0.0, 0.0
-    for name, one in old.items():
-        other = new[name]
-        same = one.dtype == other.dtype and torch.equal(
-            one.reshape(-1).view(torch.uint8), other.reshape(-1).view(torch.uint8)
-        )
-        identical &= same
-        norm += float(one.double().square().sum())
-        if not same:
-            difference = one.double() - other.double()
-            squares += float(difference.square().sum())
-            largest = max(largest, float(difference.abs().max()))
-    return Distance(identical, (squares / norm) ** 0.5 if norm else squares**0.5, largest)
 
 
 def _last_loss(evaluations: list[Any]) -> float | None:
