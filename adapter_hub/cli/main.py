@@ -30,6 +30,7 @@ SECTIONS = {
         "status",
         "verify",
         "check",
+        "doctor",
         "methods",
         "datasets",
         "plugins",
