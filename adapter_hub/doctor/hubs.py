@@ -83,7 +83,9 @@ def _judged(remote: Remote, status: int, told: str, has_token: bool) -> Finding:
     log_in = "adapter-hub login" + (f" --remote {remote.name}" if remote.name else "")
     if status in (401, 403):
         if has_token:
-            return Finding("hub", "problem", f"{told} and refuses its token ({status})", log_in)
+            given = os.environ.get("HF_TOKEN", "").strip() and not remote.name
+            step = "correct HF_TOKEN, or: unset HF_TOKEN" if given else log_in
+            return Finding("hub", "problem", f"{told} and refuses its token ({status})", step)
         return Finding("hub", "warning", f"{told} and wants a token ({status})", log_in)
     if status >= 500 or status == 429:
         text = f"{told} with the error {status}"

@@ -254,7 +254,7 @@ def test_hubs(server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     monkeypatch.setenv("HF_TOKEN", "wrong")
     found = list(hubs.ask(None, False))
     assert states(found) == ["problem"]
-    assert found[0].next == "adapter-hub login"
+    assert found[0].next == "correct HF_TOKEN, or: unset HF_TOKEN"  # it goes before a login
     asked = len(server.seen)
     assert states(hubs.ask(None, True)) == ["ok"]
     assert len(server.seen) == asked
