@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from adapter_hub.registry.store import Registry as Registry
     from adapter_hub.registry.verify import verify as verify
     from adapter_hub.training.plan import Changes as Changes
+    from adapter_hub.training.reproduce import reproduce as reproduce
+    from adapter_hub.training.status import all_status as all_status
     from adapter_hub.training.train import train as train
 
 _EXPORTS = {
@@ -39,6 +41,7 @@ _EXPORTS = {
     "Registry": "adapter_hub.registry.store",
     "TrainHooks": "adapter_hub.hookspecs",
     "apply_bundle": "adapter_hub.loading.unbundle",
+    "all_status": "adapter_hub.training.status",
     "built_once": "adapter_hub.bases.cache",
     "create_bundle": "adapter_hub.loading.bundle",
     "diff": "adapter_hub.loading.diff",
@@ -51,6 +54,7 @@ _EXPORTS = {
     "pull": "adapter_hub.hub.pull",
     "push": "adapter_hub.hub.push",
     "register_with_peft": "adapter_hub.methods.peft_types",
+    "reproduce": "adapter_hub.training.reproduce",
     "search": "adapter_hub.hub.search",
     "sync": "adapter_hub.hub.sync",
     "train": "adapter_hub.training.train",
@@ -61,6 +65,7 @@ __all__ = [
     "Changes",
     "Registry",
     "TrainHooks",
+    "all_status",
     "apply_bundle",
     "built_once",
     "create_bundle",
@@ -74,6 +79,7 @@ __all__ = [
     "pull",
     "push",
     "register_with_peft",
+    "reproduce",
     "search",
     "sync",
     "train",

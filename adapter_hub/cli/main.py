@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SECTIONS = {
     "Start": ("demo", "init", "base"),
-    "Work": ("train", "run", "data", "import"),
+    "Work": ("train", "run", "data", "import", "reproduce"),
     "Look": (
         "list",
         "show",
@@ -30,6 +30,7 @@ SECTIONS = {
         "status",
         "verify",
         "check",
+        "doctor",
         "methods",
         "datasets",
         "plugins",

@@ -64,18 +64,36 @@ class Weights:
         """
         import numpy as np
 
-        kind, place = self._places[name]
+        kind, _ = self._places[name]
         dtype = np.dtype(_TYPES[kind])
+        for content in self._content(name, length):
+            yield _as_float64(np.frombuffer(content, dtype), kind)
+
+    def has_same_bits(self, other: Weights) -> bool:
+        """Whether both files have the same tensors, in whatever order. Raises BaseModelError.
+
+        Bits tell apart what numbers do not: ``0.0`` and ``-0.0``, and one NaN from another.
+        """
+        return self.shapes == other.shapes and all(
+            self._places[name][0] == other._places[name][0]
+            and all(a == b for a, b in zip(self._content(name), other._content(name), strict=True))
+            for name in self.shapes
+        )
+
+    def _content(self, name: str, length: int = PIECE) -> Iterator[bytes]:
+        """The bytes of a tensor, at most those of ``length`` elements at a time."""
+        kind, place = self._places[name]
+        width = _width(kind)
         count = math.prod(self.shapes[name])
         try:
             with self.path.open("rb") as file:
                 file.seek(place)
                 for start in range(0, count, max(1, length)):
-                    wanted = min(length, count - start) * dtype.itemsize
+                    wanted = min(length, count - start) * width
                     content = file.read(wanted)
                     if len(content) < wanted:
                         raise self._damaged(f"it ends before {name} does")
-                    yield _as_float64(np.frombuffer(content, dtype), kind)
+                    yield content
         except OSError as error:
             reason = error.strerror or error
             raise BaseModelError(f"{self.path} cannot be read: {reason}.") from None
@@ -104,8 +122,11 @@ class Weights:
 
 def _bytes_of(shape: Shape, kind: str) -> int:
     """-1 for a shape that none can have."""
-    width = 1 if kind == "BOOL" else int(_TYPES[kind][-1])
-    return -1 if any(each < 0 for each in shape) else math.prod(shape) * width
+    return -1 if any(each < 0 for each in shape) else math.prod(shape) * _width(kind)
+
+
+def _width(kind: str) -> int:
+    return 1 if kind == "BOOL" else int(_TYPES[kind][-1])
 
 
 def _as_float64(raw: Any, kind: str) -> Array:

@@ -72,13 +72,20 @@ def _make_plan(registry: Registry, name: str, changes: Changes, catalog: Catalog
             hint=f"for a new one: adapter-hub train {name} --base BASE --data DATA",
         )
     base = registry.base(_require_base(recipe.base, name))
+    return settle(name, recipe, before, base, registry.folder, catalog)
+
+
+def settle(
+    name: str, recipe: Recipe, before: Recipe, base: Base, root: Path, catalog: Catalog
+) -> Plan:
+    """Find what ``recipe`` names on ``base``. Raises UsageError, OptionError, UnknownNameError, DataError."""
     if not recipe.data:
         raise UsageError(
             f"the recipe of {name!r} names no data.", hint=f"adapter-hub train {name} --data DATA"
         )
     method = catalog.find("method", recipe.method)
-    data = find_source(recipe.data, registry.folder, catalog, recipe.data_options)
-    held_out = _held_out(recipe, data, registry.folder, catalog)
+    data = find_source(recipe.data, root, catalog, recipe.data_options)
+    held_out = _held_out(recipe, data, root, catalog)
     offers = [method, *(each.offer for each in (data, held_out) if each and each.offer)]
     if base.source.kind == "plugin":
         offers.append(catalog.find("base", base.source.location))

@@ -26,6 +26,7 @@ _PACKAGES = (
     "safetensors",
     "tokenizers",
     "datasets",
+    "numpy",
 )
 
 

@@ -231,6 +231,7 @@ def _check_prompt_path(plan: Plan, job: Job) -> None:
 
 def _record(plan: Plan, job: Job, registry: Registry, fitted: Fitted, say: Say) -> TrainResult:
     from adapter_hub.registry.versions import version_digest
+    from adapter_hub.training.hardware import hardware
     from adapter_hub.training.plot import loss_plot
     from adapter_hub.training.save import save_version
 
@@ -249,7 +250,10 @@ def _record(plan: Plan, job: Job, registry: Registry, fitted: Fitted, say: Say) 
         "perplexity": perplexity,
     }
     metrics = {key: round(value, 4) for key, value in losses.items() if value is not None}
-    record = provenance(plan, job, progress, fitted.dtype, (trainable, total), metrics)
+    record = {
+        **provenance(plan, job, progress, fitted.dtype, (trainable, total), metrics),
+        "hardware": hardware(fitted.accelerator),
+    }
     try:
         plot = loss_plot(f"{plan.name} on {plan.base.name}", progress)
     except Exception as error:  # a picture is no reason to lose a training run

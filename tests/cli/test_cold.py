@@ -82,6 +82,13 @@ def test_lineage_stays_cold(project: Path) -> None:
     assert third_party(new) <= ALLOWED
 
 
+@pytest.mark.slow
+def test_doctor_has_another_process_import_torch(project: Path) -> None:
+    code, new = modules_after("doctor", "--offline")
+    assert code == 0
+    assert not new & {"torch", "transformers", "peft", "accelerate"}
+
+
 def third_party(new: set[str]) -> set[str]:
     # tomli's wheel is compiled; its helper module has a name of its own.
     ours = sys.stdlib_module_names | {name for name in new if name.endswith("__mypyc")}

@@ -138,3 +138,17 @@ def test_a_file_that_is_cut_later_is_refused(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(BaseModelError, match="cannot be read"):
         list(weights.pieces("w"))
+
+
+def test_bits_decide_whether_tensors_are_the_same(tmp_path: Path) -> None:
+    def saved(name: str, **tensors: torch.Tensor) -> Weights:
+        save_file(tensors, tmp_path / name)
+        return Weights(tmp_path / name)
+
+    nan = torch.tensor([float("nan"), 4.0])
+    one = saved("one", a=nan, b=torch.tensor(0.0))
+    assert one.has_same_bits(saved("two", b=torch.tensor(0.0), a=nan))
+    assert not one.has_same_bits(saved("minus", a=nan, b=torch.tensor(-0.0)))
+    assert not one.has_same_bits(saved("type", a=nan, b=torch.tensor(0, dtype=torch.int32)))
+    assert not one.has_same_bits(saved("more", a=nan, b=torch.tensor(0.0), c=torch.ones(1)))
+    assert not one.has_same_bits(saved("shape", a=nan, b=torch.tensor([0.0])))

@@ -1,0 +1,1 @@
+"""``doctor``: what a person would be asked in a bug report, looked at and judged."""
