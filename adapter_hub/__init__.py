@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from adapter_hub.loading.diff import diff as diff
     from adapter_hub.loading.unbundle import apply_bundle as apply_bundle
     from adapter_hub.methods.peft_types import register_with_peft as register_with_peft
+    from adapter_hub.registry.aliases import move_alias as move_alias
     from adapter_hub.registry.duplicates import find_duplicates as find_duplicates
     from adapter_hub.registry.find import find_adapters as find_adapters
+    from adapter_hub.registry.history import history as history
     from adapter_hub.registry.lineage import lineage as lineage
     from adapter_hub.registry.store import Registry as Registry
     from adapter_hub.registry.verify import verify as verify
@@ -48,9 +50,11 @@ _EXPORTS = {
     "find_adapters": "adapter_hub.registry.find",
     "find_duplicates": "adapter_hub.registry.duplicates",
     "generate": "adapter_hub.generation.generate",
+    "history": "adapter_hub.registry.history",
     "hookimpl": "adapter_hub.hookspecs",
     "import_folders": "adapter_hub.loading.bulk_import",
     "lineage": "adapter_hub.registry.lineage",
+    "move_alias": "adapter_hub.registry.aliases",
     "pull": "adapter_hub.hub.pull",
     "push": "adapter_hub.hub.push",
     "register_with_peft": "adapter_hub.methods.peft_types",
@@ -73,9 +77,11 @@ __all__ = [
     "find_adapters",
     "find_duplicates",
     "generate",
+    "history",
     "hookimpl",
     "import_folders",
     "lineage",
+    "move_alias",
     "pull",
     "push",
     "register_with_peft",

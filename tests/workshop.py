@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from adapter_hub.model import Version
+from adapter_hub.registry.store import Registry
+from adapter_hub.registry.versions import file_digests, publish_version, staging_folder
 from adapter_hub.testing import make_workshop as make_workshop
 from adapter_hub.testing import run_training as run_training
 from adapter_hub.testing import write_rows as write_rows
@@ -45,3 +49,25 @@ def flip_byte(path: Path, place: int = -5) -> None:
 def edit_json(path: Path, **values: Any) -> None:
     content = {**json.loads(path.read_text(encoding="utf-8")), **values}
     path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def publish(registry: Registry, name: str, content: str = "weights", **about: Any) -> int:
+    """Make a version of one small file, as a training would; returns its number."""
+    event = about.pop("event", "train")
+    with staging_folder(registry, name) as folder:
+        (folder / "adapter_model.safetensors").write_text(content)
+        version = Version(
+            **{
+                "number": 0,
+                "created": datetime(2026, 1, 2, tzinfo=timezone.utc),
+                "files": file_digests(folder),
+                **about,
+            }
+        )
+        return publish_version(registry, name, folder, version, event=event)
+
+
+def journal(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a journal, without their times."""
+    lines = (folder / "registry.journal").read_text(encoding="utf-8").splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "when"} for line in lines]

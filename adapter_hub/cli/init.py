@@ -39,9 +39,10 @@ def command(context: Context, directory: Path) -> None:
     registry.schema.json beside it is for editors, which complete and check by it.
     """
     from adapter_hub.registry.editors import put_schema
-    from adapter_hub.registry.files import create_registry, ignore_in_git
+    from adapter_hub.registry.files import create_registry, ignore_in_git, merge_journal_in_git
 
     path = create_registry(directory, TEMPLATE)
     ignore_in_git(directory)
+    merge_journal_in_git(directory)
     put_schema(directory)
     context.say(f"wrote {path}; next: adapter-hub train gpt-lora")

@@ -25,6 +25,7 @@ SECTIONS = {
         "list",
         "show",
         "diff",
+        "history",
         "lineage",
         "duplicates",
         "status",
@@ -36,7 +37,18 @@ SECTIONS = {
         "plugins",
     ),
     "Share": ("push", "pull", "search", "login", "whoami", "hub"),
-    "Keep": ("rename", "remove", "bundle", "lock", "sync", "schema"),
+    "Keep": (
+        "alias",
+        "tag",
+        "describe",
+        "copy",
+        "rename",
+        "remove",
+        "bundle",
+        "lock",
+        "sync",
+        "schema",
+    ),
 }
 """Every command, as ``--help`` groups them; ``adapter_hub.cli.NAME`` holds it."""
 

@@ -25,6 +25,9 @@ def command(context: Context, reference: str, yes: bool) -> None:
     count = 1 if parsed.selector else len(adapter.versions)
     target = f"{parsed} and the files of {count} version{'s' * (count != 1)}"
     version = adapter.version(parsed.selector) if parsed.selector else None
+    if version is None and adapter.aliases:
+        named = ", ".join(f"{alias} is {n}" for alias, n in sorted(adapter.aliases.items()))
+        target += f" ({named})"
     if not yes:
         confirm(target, f"adapter-hub remove {parsed} --yes")
     if version is not None:

@@ -142,7 +142,7 @@ def pull(
         if same is not None:
             same = dataclasses.replace(same, hub={**same.hub, "revision": commit.revision})
             if asked.selector is None and not options.dry_run:
-                record_hub(registry, name, same.number, same.hub)
+                record_hub(registry, name, same.number, same.hub, event="pull")
             return _as_result(registry, name, same, where)
         return _take(registry, catalog, name, commit, files, folder, options, say, on_bytes)
 
@@ -334,6 +334,7 @@ def _register(
         digest=record.get("recipe_digest"),
         converted=converted,
         move=True,
+        event="pull",
     )
     try:
         made = import_adapter(registry, catalog, folder, outcome.name, base.name, origin)

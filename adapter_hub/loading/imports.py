@@ -44,6 +44,7 @@ class Origin:
     """What is known of an adapter beside its files; ``move`` gives the files away for good.
 
     ``weights`` lie elsewhere than the other files, if given; ``converted`` tells from what.
+    ``event`` is what the journal calls it.
     """
 
     hub: Mapping[str, str] = field(default_factory=dict)
@@ -52,6 +53,7 @@ class Origin:
     recipe: Recipe | None = None
     digest: str | None = None
     move: bool = False
+    event: str = "import"
 
 
 def import_pickle(
@@ -128,7 +130,7 @@ def import_adapter(
         recipe = None
         if not registry.has_adapter(name):
             recipe = origin.recipe or Recipe(base=base.name, method=_method(config, catalog))
-        number = publish_version(registry, name, staging, version, recipe)
+        number = publish_version(registry, name, staging, version, recipe, event=origin.event)
     return {
         "name": name,
         "version": number,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from typing import Any
 from adapter_hub.errors import ConflictError, RegistryError
 from adapter_hub.model import Version
 from adapter_hub.registry import schema
+from adapter_hub.registry.aliases import alias_event
 from adapter_hub.registry.atomic import sync_folder
+from adapter_hub.registry.journal import Event
 from adapter_hub.registry.store import Registry
-from adapter_hub.registry.taken import refuse_twin
-from adapter_hub.registry.versions import make_durable
+from adapter_hub.registry.taken import refuse_taken, refuse_twin
+from adapter_hub.registry.versions import make_durable, version_event
 
 
 @dataclass
@@ -55,20 +57,26 @@ def publish_arrivals(
     versions: Mapping[int, Version],
     table: Mapping[str, Any],
     aliases: Mapping[str, int],
+    *,
+    copy_of: str | None = None,
 ) -> Arrived:
     """Name ``versions``, whose files are in ``folders``, in the entry of ``name``.
 
     A new entry begins as ``table``; of one that is there the recipe stays. An alias is set where
     there is none of its name. The folders are complete and durable before the registry names any.
-    Raises RegistryError, ConflictError.
+    With ``copy_of``, what they are copied from, the entry must be a new one. Raises RegistryError,
+    ConflictError.
     """
     for folder in folders.values():
         make_durable(folder)
     arrived = Arrived()
     moved: list[Path] = []
+    set_aliases: dict[str, int] = {}
 
     def change(document: dict[str, Any]) -> None:
         nonlocal arrived
+        if copy_of is not None:
+            refuse_taken(document, name, "adapter")
         refuse_twin(document, name, "adapter")
         entry = document.setdefault("adapters", {}).setdefault(name, dict(table))
         there = entry.setdefault("versions", {})
@@ -93,14 +101,29 @@ def publish_arrivals(
             sync_folder(moved[0].parent)
         for alias, came in aliases.items():
             number = {**arrived.added, **arrived.same}[came]
-            held = entry.setdefault("aliases", {}).setdefault(alias, number)
-            if held != number:
+            held = entry.setdefault("aliases", {}).get(alias)
+            if held is None:
+                entry["aliases"][alias] = set_aliases[alias] = number
+            elif held != number:
                 arrived.kept_aliases[alias] = held
         if not entry.get("aliases", True):
             del entry["aliases"]
+        if not there:
+            del entry["versions"]
+
+    def events() -> Iterator[Event]:
+        numbers = sorted(arrived.added.values())
+        if copy_of is not None:
+            number = numbers[0] if numbers else None
+            yield {"event": "copy", "adapter": name, "version": number, "from": copy_of}
+            return
+        for number in numbers:
+            yield version_event("import", name, number)
+        for alias, number in set_aliases.items():
+            yield alias_event(name, alias, None, number)
 
     try:
-        registry.edit(change)
+        registry.edit(change, events)
     except BaseException as error:
         named = _named(registry, name)
         for folder in moved:

@@ -30,6 +30,7 @@ from adapter_hub.registry.taken import refuse_taken, refuse_twin, users
 
 if TYPE_CHECKING:
     from adapter_hub.model import Adapter, Base, Reference, Remote, Version
+    from adapter_hub.registry.journal import Events
 
 ENVIRONMENT_VARIABLE = "ADAPTER_HUB_REGISTRY"
 LOCK_SECONDS = 20.0
@@ -210,12 +211,13 @@ class Registry:
 
     # Editing -----------------------------------------------------------------------------
 
-    def edit(self, change: Change) -> None:
+    def edit(self, change: Change, events: Events | None = None) -> None:
         """Apply ``change`` to the newest content of the file, under the lock.
 
         ``change`` gets the whole document as plain tables and alters it in place. Nothing is
-        written when it alters nothing. Raises ConflictError when the lock cannot be had or the
-        file was changed without it, RegistryError when the result could not be written.
+        written when it alters nothing; else what ``events`` returns goes into the journal. Raises
+        ConflictError when the lock cannot be had or the file was changed without it, RegistryError
+        when the result could not be written.
         """
         from adapter_hub.registry.edits import Draft
 
@@ -232,7 +234,7 @@ class Registry:
             if after == text:
                 self._put(text)
             else:
-                self._replace(content, after)
+                self._replace(content, after, events)
 
     def edit_text(self, change: Callable[[str], str]) -> None:
         """Apply ``change`` to the newest text of the file, as ``edit`` does: to its comments alone.
@@ -250,7 +252,7 @@ class Registry:
                 require_meaning(after, self._meaning)
                 self._replace(content, after)
 
-    def edit_adapter(self, name: str, change: Change) -> None:
+    def edit_adapter(self, name: str, change: Change, events: Events | None = None) -> None:
         """Apply ``change`` to the newest content of one adapter's table, as ``edit`` does.
 
         Raises UnknownNameError when there is none (any more), and what ``edit`` raises.
@@ -265,7 +267,7 @@ class Registry:
                 )
             change(document["adapters"][name])
 
-        self.edit(change_entry)
+        self.edit(change_entry, events)
 
     def put_base(self, base: Base) -> None:
         """Add a base. Raises ConflictError when one of that name is there, UsageError for a bad one."""
@@ -317,7 +319,8 @@ class Registry:
             if new != old:
                 refuse_taken(self._meaning, new, "adapter", but=old)
                 after = self._told(lambda _: renamed(self.path, self._text, old, new))
-                self._replace(content, after)
+                event = {"event": "rename", "adapter": new, "from": old}
+                self._replace(content, after, lambda: [event])
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -342,7 +345,7 @@ class Registry:
         finally:
             lock.release()
 
-    def _replace(self, before: str, after: str) -> None:
+    def _replace(self, before: str, after: str, events: Events | None = None) -> None:
         """Atomically put the text ``after`` where the content ``before`` still stands."""
         from adapter_hub.registry.atomic import replace_file
 
@@ -352,6 +355,10 @@ class Registry:
         except OSError as error:
             raise cannot_write(self.path, error) from error
         self._put(after)
+        if events is not None:
+            from adapter_hub.registry.journal import append
+
+            append(self.folder, events())
 
     # Helpers -----------------------------------------------------------------------------
 

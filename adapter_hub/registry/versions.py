@@ -47,12 +47,15 @@ def publish_version(
     version: Version,
     recipe: Recipe | None = None,
     before: Recipe | None = None,
+    *,
+    event: str = "import",
 ) -> int:
     """Make ``folder`` the next version of ``name`` and return its number.
 
     A new entry gets ``recipe``. In one that is there, only what ``recipe`` changes in ``before``
     is written: the rest may have been edited by hand in the meantime. The folder is complete and
-    durable before the registry names it. Raises RegistryError, ConflictError.
+    durable before the registry names it. ``event`` is what the journal calls it. Raises
+    RegistryError, ConflictError.
     """
     make_durable(folder)
     number = 0
@@ -74,7 +77,7 @@ def publish_version(
         versions[str(number)] = schema.version_table(replace(version, number=number))
 
     try:
-        registry.edit(change)
+        registry.edit(change, lambda: [version_event(event, name, number, version.hub)])
     except BaseException as error:
         if final != folder and not folder.exists():
             if _is_named(registry, name, number):
@@ -89,8 +92,21 @@ def publish_version(
     return number
 
 
-def record_hub(registry: Registry, name: str, number: int, hub: Mapping[str, str]) -> None:
-    """Write down where a version lies on a Hub. Raises RegistryError, UnknownNameError."""
+def version_event(
+    event: str, name: str, number: int, hub: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What the journal tells of a version: of the Hub, the repository and the commit alone."""
+    place = {key: hub[key] for key in ("repo", "revision") if key in hub} if hub else {}
+    return {"event": event, "adapter": name, "version": number, **place}
+
+
+def record_hub(
+    registry: Registry, name: str, number: int, hub: Mapping[str, str], *, event: str = "push"
+) -> None:
+    """Write down where a version lies on a Hub; ``event`` is what the journal calls it.
+
+    Raises RegistryError, UnknownNameError.
+    """
 
     def change(entry: dict[str, Any]) -> None:
         versions = entry.get("versions", {})
@@ -98,7 +114,7 @@ def record_hub(registry: Registry, name: str, number: int, hub: Mapping[str, str
             raise UnknownNameError(f"{name}@{number} was removed in the meantime.")
         versions[str(number)]["hub"] = dict(hub)
 
-    registry.edit_adapter(name, change)
+    registry.edit_adapter(name, change, lambda: [version_event(event, name, number, hub)])
 
 
 def file_digests(folder: Path) -> dict[str, str]:
@@ -166,7 +182,8 @@ def remove_adapter(registry: Registry, name: str) -> None:
     def change(document: dict[str, Any]) -> None:
         document["adapters"].pop(name, None)
 
-    registry.edit(change)
+    event = {"event": "remove", "adapter": name, "version": None}
+    registry.edit(change, lambda: [event])
     _remove_folder(registry.folder / "adapters" / name)
 
 
@@ -183,11 +200,12 @@ def remove_version(registry: Registry, adapter: Adapter, version: Version) -> No
         if holders:
             raise ConflictError(
                 f"{adapter.name}@{number} is {', '.join(holders)}; nothing was removed.",
-                hint=f"move the alias to another version, then: adapter-hub remove {adapter.name}@{number}",
+                hint=f"move it first: adapter-hub alias {adapter.name}@VERSION {holders[0]}",
             )
         entry.get("versions", {}).pop(str(number), None)
 
-    registry.edit_adapter(adapter.name, change)
+    event = version_event("remove", adapter.name, number)
+    registry.edit_adapter(adapter.name, change, lambda: [event])
     _remove_folder(registry.version_folder(adapter.name, number))
 
 

@@ -63,7 +63,9 @@ def save_version(
             recipe=plan.digest,
             metrics=metrics,
         )
-        number = publish_version(registry, name, folder, version, plan.recipe, plan.before)
+        number = publish_version(
+            registry, name, folder, version, plan.recipe, plan.before, event="train"
+        )
     return number, version
 
 

@@ -74,10 +74,20 @@ def test_cold_commands_stay_cold(project: Path, arguments: tuple[str, ...]) -> N
     assert third_party(new) <= ALLOWED
 
 
-def test_lineage_stays_cold(project: Path) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("lineage", "sums"),
+        ("history", "sums"),
+        ("history", "sums", "--json"),
+        ("alias", "--list"),
+    ],
+    ids=" ".join,
+)
+def test_what_looks_at_versions_stays_cold(project: Path, arguments: tuple[str, ...]) -> None:
     version = "[adapters.sums.versions.1]\ncreated = 2026-01-01T00:00:00Z\nfiles = {}\n"
     add_to_registry(project, f"\n{version}")
-    code, new = modules_after("lineage", "sums")
+    code, new = modules_after(*arguments)
     assert code == 0
     assert third_party(new) <= ALLOWED
 
