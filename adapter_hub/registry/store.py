@@ -277,10 +277,13 @@ class Registry:
         self._require("bases", name)
         self.edit(change)
 
-    def rename_entry(self, old: str, new: str) -> None:
+    def rename_entry(
+        self, old: str, new: str, files: contextlib.AbstractContextManager[None] | None = None
+    ) -> None:
         """Rename an adapter's entry, and leave its files: ``versions.rename_adapter`` does both.
 
-        Raises UnknownNameError, ConflictError, UsageError.
+        The entry is written in the body of ``files``, under the lock. Raises UnknownNameError,
+        ConflictError, UsageError, and what ``files`` raises.
         """
         from adapter_hub.model import check_name
         from adapter_hub.registry.splice import rename_entry
@@ -293,22 +296,29 @@ class Registry:
             self._require("adapters", old)
             if new != old:
                 _refuse_taken(self._meaning, new, "adapter", but=old)
-                self._replace(content, rename_entry(text, "adapters", old, new))
+                after = rename_entry(text, "adapters", old, new)
+                with files or contextlib.nullcontext():
+                    self._replace(content, after)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         from filelock import FileLock, Timeout
 
         lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=LOCK_SECONDS)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise ConflictError(
-                f"{self.path} is locked by another process; nothing was written.",
-                hint="wait for it to end, then run the command again",
-            ) from None
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
+        before = _mark(self.path)
+        while not lock.is_locked:
+            try:
+                lock.acquire()
+            except Timeout:
+                # A queue that moves is worth waiting in: the others get done.
+                before, last = _mark(self.path), before
+                if before == last:
+                    raise ConflictError(
+                        f"{self.path} is locked by another process; nothing was written.",
+                        hint="wait for it to end, then run the command again",
+                    ) from None
+            except OSError as error:
+                raise cannot_write(self.path, error) from error
         try:
             yield
         except RecursionError:
@@ -358,6 +368,15 @@ class Registry:
                 return read(self._meaning)
         except SchemaError as error:
             raise at_line(self.path, self._text, error) from None
+
+
+def _mark(path: Path) -> tuple[int, int] | None:
+    """What every replacing of the file changes."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def _absolute(path: Path) -> Path:
