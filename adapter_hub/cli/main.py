@@ -35,7 +35,7 @@ SECTIONS = {
         "plugins",
     ),
     "Share": ("push", "pull", "search", "login", "whoami", "hub"),
-    "Keep": ("rename", "remove", "bundle", "lock", "sync", "schema"),
+    "Keep": ("rename", "remove", "gc", "bundle", "lock", "sync", "schema"),
 }
 """Every command, as ``--help`` groups them; ``adapter_hub.cli.NAME`` holds it."""
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 try:
     import fcntl
 except ImportError:  # pragma: no cover (Windows)
     fcntl = None  # type: ignore[assignment]
+
+_ATTEMPTS = 10
 
 
 @contextlib.contextmanager
@@ -27,6 +29,24 @@ def occupied(folder: Path) -> Iterator[None]:
             if descriptor is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
+
+
+def occupied_folder(make: Callable[[], Path], stack: contextlib.ExitStack) -> Path:
+    """The folder that ``make`` makes, occupied until ``stack`` ends. Raises OSError.
+
+    It is made again where somebody cleaned up before this process could say that it is here.
+    """
+    for attempt in range(_ATTEMPTS):
+        try:
+            folder = make()
+        except FileNotFoundError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            continue
+        stack.enter_context(occupied(folder))
+        if folder.is_dir():
+            break
+    return folder
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from adapter_hub.model import Adapter, Recipe, Version, check_name
 from adapter_hub.registry import schema
 from adapter_hub.registry.atomic import sync_folder, umask
 from adapter_hub.registry.discard import RENAMING, SCRATCH, STAGING, discard_files, reason
-from adapter_hub.registry.occupied import occupied
+from adapter_hub.registry.occupied import occupied_folder
 from adapter_hub.registry.splice import same
 from adapter_hub.registry.store import Registry, refuse_twin
 
@@ -30,9 +30,14 @@ def staging_folder(registry: Registry, name: str) -> Iterator[Path]:
     Raises RegistryError when it cannot be made.
     """
     parent = registry.folder / "adapters" / name
+
+    def make() -> Path:
+        parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=STAGING, dir=parent))
+
     with contextlib.ExitStack() as stack:
         try:
-            folder = _occupied_folder(parent, stack)
+            folder = occupied_folder(make, stack)
         except OSError as error:
             raise RegistryError(
                 f"{parent} cannot be written: {error.strerror or error}."
@@ -41,17 +46,6 @@ def staging_folder(registry: Registry, name: str) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _occupied_folder(parent: Path, stack: contextlib.ExitStack) -> Path:
-    """A new folder that says that it is being filled. Raises OSError."""
-    while True:
-        parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # somebody removed the empty parent
-            folder = Path(tempfile.mkdtemp(prefix=STAGING, dir=parent))
-            stack.enter_context(occupied(folder))
-            if folder.is_dir():  # else gc was faster than the lock
-                return folder
 
 
 def publish_version(
