@@ -86,12 +86,12 @@ def remove_garbage(registry: Registry, found: Collection) -> Collection:
     aside: list[Path] = []
 
     def look(document: Mapping[str, Any]) -> None:
-        named = _named(document)
+        names = {name.casefold(): name for name in document.get("adapters", {})}
         for each in found.garbage:
             path = registry.folder / each.path
             try:
                 with _to_oneself(path, each.kind) as free:
-                    if not free or not os.path.lexists(path) or _is_named(path, named):
+                    if not free or not os.path.lexists(path) or _is_named(path, document, names):
                         continue
                     if path.name.startswith((RENAMING, REMOVING)):
                         aside.append(path)
@@ -245,14 +245,10 @@ def _to_oneself(path: Path, kind: Kind) -> Iterator[bool]:
         yield _age(whole) > _A_DAY if free is None else free
 
 
-def _named(document: Mapping[str, Any]) -> dict[str, set[str]]:
-    """The version numbers of each adapter, by its name without case."""
-    entries: Mapping[str, Any] = document.get("adapters", {})
-    return {name.casefold(): set(entry.get("versions", {})) for name, entry in entries.items()}
-
-
-def _is_named(path: Path, named: Mapping[str, set[str]]) -> bool:
-    return path.name in named.get(path.parent.name.casefold(), ())
+def _is_named(path: Path, document: Mapping[str, Any], names: Mapping[str, str]) -> bool:
+    """``names`` are those of the document's adapters, by themselves without case."""
+    name = names.get(path.parent.name.casefold())
+    return name is not None and path.name in document["adapters"][name].get("versions", {})
 
 
 def _is_number(name: str) -> bool:

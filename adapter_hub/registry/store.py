@@ -302,31 +302,16 @@ class Registry:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        from filelock import FileLock, Timeout
+        from adapter_hub.registry.locking import locked
 
-        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=LOCK_SECONDS)
-        before = _mark(self.path)
-        while not lock.is_locked:
+        with locked(self.path, LOCK_SECONDS):
             try:
-                lock.acquire()
-            except Timeout:
-                # A queue that moves is worth waiting in: the others get done.
-                before, last = _mark(self.path), before
-                if before == last:
-                    raise ConflictError(
-                        f"{self.path} is locked by another process; nothing was written.",
-                        hint="wait for it to end, then run the command again",
-                    ) from None
-            except OSError as error:
-                raise cannot_write(self.path, error) from error
-        try:
-            yield
-        except RecursionError:
-            raise RegistryError(
-                f"{self.path} has tables that are nested too deep to be edited; nothing was written."
-            ) from None
-        finally:
-            lock.release()
+                yield
+            except RecursionError:
+                raise RegistryError(
+                    f"{self.path} has tables that are nested too deep to be edited; "
+                    "nothing was written."
+                ) from None
 
     def _replace(self, before: str, after: str) -> None:
         """Atomically put the text ``after`` where the content ``before`` still stands."""
@@ -368,15 +353,6 @@ class Registry:
                 return read(self._meaning)
         except SchemaError as error:
             raise at_line(self.path, self._text, error) from None
-
-
-def _mark(path: Path) -> tuple[int, int] | None:
-    """What every replacing of the file changes."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
 
 
 def _absolute(path: Path) -> Path:
