@@ -44,6 +44,7 @@ SECTIONS = {
         "copy",
         "rename",
         "remove",
+        "gc",
         "bundle",
         "lock",
         "sync",

@@ -50,6 +50,7 @@ from adapter_hub.model import (
     parse_reference,
 )
 from adapter_hub.plugins import Catalog, load_catalog
+from adapter_hub.registry.occupied import occupied_folder
 from adapter_hub.registry.schema import read_training
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.tables import SchemaError
@@ -278,13 +279,27 @@ def landing(registry: Registry, commit: Commit) -> Iterator[Path]:
     """
     place = re.sub(r"[^\w.-]", "_", f"{commit.remote.endpoint} {commit.repo}")
     folder = registry.folder / "adapters" / ".pulls" / place / commit.revision
-    try:
+
+    def make() -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RegistryError(f"{folder} cannot be written: {error.strerror or error}.") from error
-    try:
-        with named_by(commit.repo, folder):
+        return folder
+
+    with contextlib.ExitStack() as stack:
+        try:
+            occupied_folder(make, stack)
+        except OSError as error:
+            raise RegistryError(
+                f"{folder} cannot be written: {error.strerror or error}."
+            ) from error
+        with _kept_to_go_on(folder), named_by(commit.repo, folder):
             yield folder
+
+
+@contextlib.contextmanager
+def _kept_to_go_on(folder: Path) -> Iterator[None]:
+    """Only a Hub or a disk that failed, and Ctrl-C, leave the folder."""
+    try:
+        yield
     except (HubError, RegistryError, KeyboardInterrupt):
         raise  # to go on where it stopped
     except BaseException:

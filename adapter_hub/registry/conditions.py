@@ -121,12 +121,18 @@ def _time_test(text: str, column: str, sign: str, value: str) -> Callable[[Any],
 
 
 def _age(text: str, value: str) -> float:
-    match = _AGE.fullmatch(value)
-    if match is None:
+    age = parse_age(value)
+    if age is None:
         raise _not_a_condition(
             text, f"age is compared with hours, days or weeks such as 12h, 7d or 2w, not {value!r}"
         )
-    return float(match[1]) * _SECONDS[match[2]]
+    return age
+
+
+def parse_age(text: str) -> float | None:
+    """Seconds in ``12h``, ``7d`` or ``2w``; None when it is none of these."""
+    match = _AGE.fullmatch(text)
+    return None if match is None else float(match[1]) * _SECONDS[match[2]]
 
 
 def _number(text: str, column: str, value: str) -> float:

@@ -90,6 +90,10 @@ class Entries(MutableMapping[str, Any]):
             if not same(self._before.get(name), self._now.get(name))
         }
 
+    def keep_some(self) -> bool:
+        """Whether one is left of those that were there, beside which others have their place."""
+        return any(name in self for name in self._unread)
+
     def _look_at(self, name: str) -> None:
         if name in self._unread and name not in self._before:
             text = self._blocks.entry(self._section, name)
@@ -127,10 +131,11 @@ class Draft:
             return self._text
         if self._blocks is None:
             return _spliced_whole(self._path, self._text, self._before, rest)
-        if is_rest_same and len(sections) == len(self._blocks.places):
+        is_section_lost = len(sections) < len(self._blocks.places)
+        if is_rest_same and not is_section_lost and all(map(Entries.keep_some, sections.values())):
             return _spliced(self._path, self._blocks, changes)
         before = dict(parse(self._path, self._text))
-        after = rest | {section: dict(before[section]) for section in sections}
+        after = {k: dict(before[k]) if k in sections else v for k, v in self.document.items()}
         return _spliced_whole(self._path, self._text, before, _put_all(after, changes))
 
 

@@ -303,10 +303,13 @@ class Registry:
         self._require("bases", name)
         self.edit(change)
 
-    def rename_entry(self, old: str, new: str) -> None:
+    def rename_entry(
+        self, old: str, new: str, files: contextlib.AbstractContextManager[None] | None = None
+    ) -> None:
         """Rename an adapter's entry, and leave its files: ``versions.rename_adapter`` does both.
 
-        Raises UnknownNameError, ConflictError, UsageError.
+        The entry is written in the body of ``files``, under the lock. Raises UnknownNameError,
+        ConflictError, UsageError, and what ``files`` raises.
         """
         from adapter_hub.model import check_name
         from adapter_hub.registry.edits import renamed
@@ -320,30 +323,21 @@ class Registry:
                 refuse_taken(self._meaning, new, "adapter", but=old)
                 after = self._told(lambda _: renamed(self.path, self._text, old, new))
                 event = {"event": "rename", "adapter": new, "from": old}
-                self._replace(content, after, lambda: [event])
+                with files or contextlib.nullcontext():
+                    self._replace(content, after, lambda: [event])
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        from filelock import FileLock, Timeout
+        from adapter_hub.registry.locking import locked
 
-        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=LOCK_SECONDS)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise ConflictError(
-                f"{self.path} is locked by another process; nothing was written.",
-                hint="wait for it to end, then run the command again",
-            ) from None
-        except OSError as error:
-            raise cannot_write(self.path, error) from error
-        try:
-            yield
-        except RecursionError:
-            raise RegistryError(
-                f"{self.path} has tables that are nested too deep to be edited; nothing was written."
-            ) from None
-        finally:
-            lock.release()
+        with locked(self.path, LOCK_SECONDS):
+            try:
+                yield
+            except RecursionError:
+                raise RegistryError(
+                    f"{self.path} has tables that are nested too deep to be edited; "
+                    "nothing was written."
+                ) from None
 
     def _replace(self, before: str, after: str, events: Events | None = None) -> None:
         """Atomically put the text ``after`` where the content ``before`` still stands."""

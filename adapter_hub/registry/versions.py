@@ -17,6 +17,8 @@ from adapter_hub.errors import ConflictError, Interrupted, RegistryError, Unknow
 from adapter_hub.model import Adapter, Recipe, Version, check_name
 from adapter_hub.registry import schema
 from adapter_hub.registry.atomic import sync_folder, umask
+from adapter_hub.registry.discard import RENAMING, SCRATCH, STAGING, discard_files, reason
+from adapter_hub.registry.occupied import occupied_folder
 from adapter_hub.registry.splice import same
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.taken import refuse_twin
@@ -29,15 +31,22 @@ def staging_folder(registry: Registry, name: str) -> Iterator[Path]:
     Raises RegistryError when it cannot be made.
     """
     parent = registry.folder / "adapters" / name
-    try:
+
+    def make() -> Path:
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".staging-", dir=parent))
-    except OSError as error:
-        raise RegistryError(f"{parent} cannot be written: {error.strerror or error}.") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        return Path(tempfile.mkdtemp(prefix=STAGING, dir=parent))
+
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = occupied_folder(make, stack)
+        except OSError as error:
+            raise RegistryError(
+                f"{parent} cannot be written: {error.strerror or error}."
+            ) from error
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def publish_version(
@@ -184,7 +193,7 @@ def remove_adapter(registry: Registry, name: str) -> None:
 
     event = {"event": "remove", "adapter": name, "version": None}
     registry.edit(change, lambda: [event])
-    _remove_folder(registry.folder / "adapters" / name)
+    discard_files(registry, name)
 
 
 def remove_version(registry: Registry, adapter: Adapter, version: Version) -> None:
@@ -206,7 +215,7 @@ def remove_version(registry: Registry, adapter: Adapter, version: Version) -> No
 
     event = version_event("remove", adapter.name, number)
     registry.edit_adapter(adapter.name, change, lambda: [event])
-    _remove_folder(registry.version_folder(adapter.name, number))
+    discard_files(registry, adapter.name, number)
 
 
 def rename_adapter(registry: Registry, old: str, new: str) -> None:
@@ -225,15 +234,15 @@ def rename_adapter(registry: Registry, old: str, new: str) -> None:
     if not os.path.lexists(source):
         registry.rename_entry(old, new)
         return
-    with _linked_folder(source, target):
-        registry.rename_entry(old, new)
+    # Linked under the lock: a version that somebody publishes meanwhile comes before or after.
+    registry.rename_entry(old, new, _linked_folder(registry, source, target))
     if os.path.lexists(source) and not _is_same_entry(source, target):
-        _remove_folder(source)
+        discard_files(registry, old)
 
 
 @contextlib.contextmanager
-def _linked_folder(source: Path, target: Path) -> Iterator[None]:
-    """Have the files of ``source`` at ``target`` too; not any more when the body fails.
+def _linked_folder(registry: Registry, source: Path, target: Path) -> Iterator[None]:
+    """Have the files of ``source`` at ``target`` too; not any more when the body renames nothing.
 
     Raises ConflictError when something is at ``target``, RegistryError.
     """
@@ -241,15 +250,25 @@ def _linked_folder(source: Path, target: Path) -> Iterator[None]:
         undo = _link_folder(source, target)
     except OSError as error:
         raise RegistryError(
-            f"the files of {source} cannot be moved to {target}: {_reason(error)}; "
+            f"the files of {source} cannot be moved to {target}: {reason(error)}; "
             "nothing was changed."
         ) from error
     try:
         yield
     except BaseException:
-        with contextlib.suppress(OSError):
-            undo()
+        # What failed may have come after the replacing, such as the flush of the folder.
+        if not _has_entry(registry, target.name):
+            with contextlib.suppress(OSError):
+                undo()
         raise
+
+
+def _has_entry(registry: Registry, name: str) -> bool:
+    """Whether the file on disk has the adapter. One that cannot be read might."""
+    try:
+        return Registry.open(registry.path).has_adapter(name)
+    except RegistryError:
+        return True
 
 
 def _link_folder(source: Path, target: Path) -> Callable[[], None]:
@@ -259,18 +278,29 @@ def _link_folder(source: Path, target: Path) -> Callable[[], None]:
             os.rename(source, target)
             return lambda: os.rename(target, source)
         if not target.is_dir() or any(target.iterdir()):
-            raise ConflictError(f"{target} is already there; nothing was changed.")
+            raise ConflictError(
+                f"{target} is already there; nothing was changed.",
+                hint="if it is left from an interrupted rename: adapter-hub gc",
+            )
         target.rmdir()
     if source.is_symlink():
         os.symlink(os.readlink(source), target)
         return target.unlink
     # Complete under a name of its own first: a half copy never stands at the new name.
-    staging = Path(tempfile.mkdtemp(prefix=".renaming-", dir=target.parent))
+    staging = Path(tempfile.mkdtemp(prefix=RENAMING, dir=target.parent))
     try:
         shutil.copytree(
-            source, staging, symlinks=True, copy_function=_link_or_copy, dirs_exist_ok=True
+            source,
+            staging,
+            symlinks=True,
+            ignore=shutil.ignore_patterns(*(f"{each}*" for each in SCRATCH)),
+            copy_function=_link_or_copy,
+            dirs_exist_ok=True,
         )
+        for folder in (*filter(Path.is_dir, staging.rglob("*")), staging):
+            sync_folder(folder)
         os.rename(staging, target)
+        sync_folder(target.parent)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
@@ -335,27 +365,3 @@ def _link_or_copy(source: str, target: str) -> None:
 def _is_same_entry(one: Path, other: Path) -> bool:
     """Whether both are one name, to a file system that ignores case. Links count as themselves."""
     return os.path.samestat(os.lstat(one), os.lstat(other))
-
-
-def _remove_folder(folder: Path) -> None:
-    """Delete a folder, or the link to one. Raises RegistryError naming what is still there."""
-    try:
-        if folder.is_symlink():
-            folder.unlink()
-        elif os.path.lexists(folder):
-            shutil.rmtree(folder)
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)  # the rest of it
-        if os.path.lexists(folder):
-            raise RegistryError(
-                f"registry.toml is changed, but {error.filename or folder} could not be deleted: "
-                f"{_reason(error)}.",
-                hint=f"delete {folder} by hand",
-            ) from error
-
-
-def _reason(error: OSError) -> str:
-    """What the system says, and of which file. shutil.Error holds a list of failures."""
-    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):
-        return str(error.args[0][0][-1])
-    return str(error)

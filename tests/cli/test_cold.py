@@ -60,6 +60,7 @@ def modules_after(*arguments: str) -> tuple[int, set[str]]:
         ("lock", "--json"),
         ("list", "--where", "rank>=1", "--text", "sums", "--sort", "-dataset"),
         ("duplicates",),
+        ("gc",),
         ("schema",),
         ("--help",),
         ("--version",),

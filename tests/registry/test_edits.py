@@ -108,7 +108,7 @@ def edited(text: str, steps: list[tuple[Any, ...]]) -> str:
     return draft.text()
 
 
-MANY = settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+MANY = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
 
 @MANY

@@ -415,6 +415,7 @@ def test_files_that_stay_are_named(registry: Registry, monkeypatch: pytest.Monke
         remove_adapter(registry, "old")
     assert "registry.toml is changed" in caught.value.message
     assert str(registry.folder / "adapters/old") in str(caught.value.hint)
+    assert "adapter-hub gc" in str(caught.value.hint)
     assert "old" not in read(registry).get("adapters", {})
 
 
