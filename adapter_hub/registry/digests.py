@@ -42,7 +42,8 @@ class Digests:
 
     def read(self, paths: Iterable[Path]) -> None:
         """Hash those that must be, several at once; ``of`` then gives the digests."""
-        new = [path for path in paths if not self._is_kept(path)]
+        # Where registry.toml came with git, none of the files is there: nothing to start threads for.
+        new = [path for path in paths if not self._is_kept(path) and os.path.isfile(path)]
         with ThreadPoolExecutor() as pool:
             # Hashing lets go of the interpreter's lock. What cannot be read, `of` says.
             list(pool.map(self._try, new))
