@@ -53,9 +53,11 @@ def edit_json(path: Path, **values: Any) -> None:
 
 def publish(registry: Registry, name: str, content: str = "weights", **about: Any) -> int:
     """Make a version of one small file, as a training would; returns its number."""
-    event = about.pop("event", "train")
+    event, record = about.pop("event", "train"), about.pop("record", None)
     with staging_folder(registry, name) as folder:
         (folder / "adapter_model.safetensors").write_text(content)
+        if record is not None:
+            (folder / "adapter_hub.json").write_text(record)
         version = Version(
             **{
                 "number": 0,

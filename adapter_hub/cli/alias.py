@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "alias",
-    epilog="Example: adapter-hub alias gpt-lora@3 prod --expect 2; adapter-hub run gpt-lora@prod",
+    epilog="Example: adapter-hub alias gpt-lora@3 prod --expect 2",
 )
 @click.argument("reference", metavar="[REF]", required=False)
 @click.argument("alias", metavar="[ALIAS]", required=False)

@@ -9,7 +9,7 @@ from adapter_hub.cli.context import Context, json_option, pass_context, print_js
 
 @click.command(
     "tag",
-    epilog="Example: adapter-hub tag gpt-lora poems demo --remove draft; adapter-hub list --tag demo",
+    epilog="Example: adapter-hub tag gpt-lora poems --remove draft",
 )
 @click.argument("name")
 @click.argument("tags", metavar="[TAG]...", nargs=-1)

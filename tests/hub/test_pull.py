@@ -41,6 +41,16 @@ def test_what_one_pushes_another_pulls_and_runs(
         ben.json("run", "adding", "Q: 2 plus one?", *ask)["text"],
     ]
     assert answers[0] == answers[1]
+    place = {"repo": "local/story", "revision": pushed["revision"]}
+    assert workshop.journal(ann.folder)[-1] == {
+        "event": "push",
+        "adapter": "sums",
+        "version": 1,
+        **place,
+    }
+    assert workshop.journal(ben.folder) == [
+        {"event": "pull", "adapter": "adding", "version": 1, **place}
+    ]
     assert not (ben.folder / "adapters/.pulls").exists()
 
 

@@ -139,6 +139,10 @@ def test_other_content_of_that_name_is_the_next_version(
     create(own, own / "other.tar", "sums")
     assert apply(there, own / "other.tar").adapters["sums"]["added"] == {"1": 2}
     assert registered(there)["adapters"]["sums"]["aliases"] == {"prod": 2}
+    assert [(each["event"], each.get("to")) for each in workshop.journal(there)[-2:]] == [
+        ("import", None),
+        ("alias", 2),
+    ]
     Registry.open(there).edit_adapter("sums", lambda entry: entry["aliases"].update(prod=1))
     told = apply(there, own / "other.tar").adapters["sums"]
     assert (told["same"], told["kept_aliases"]) == ({"1": 2}, {"prod": 1})

@@ -78,6 +78,9 @@ def test_a_second_import_is_a_second_version(own: Path) -> None:
     registry = Registry.open(own)
     assert registry.adapter("sums").recipe.data == "rows.jsonl"
     assert registry.adapter("taken").recipe.data is None
+    told = [(each["event"], each["adapter"]) for each in workshop.journal(own)]
+    assert told[0] == ("train", "sums")
+    assert told[-3:] == [("import", "taken"), ("import", "taken"), ("import", "sums")]
 
 
 def test_its_record_and_its_metrics_come_along(own: Path) -> None:
