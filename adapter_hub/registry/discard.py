@@ -10,54 +10,64 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adapter_hub.errors import ConflictError, RegistryError
+from adapter_hub.errors import RegistryError
 from adapter_hub.registry.occupied import taken
-from adapter_hub.registry.store import Registry
+from adapter_hub.registry.store import Change, Registry
 
 STAGING, RENAMING, REMOVING = ".staging-", ".renaming-", ".removing-"
 SCRATCH = (STAGING, RENAMING, REMOVING)
 """How folders begin that are being made, moved or deleted."""
 
 
-def discard_files(registry: Registry, name: str, number: int | None = None) -> None:
-    """Delete the files of an adapter, or of one version, that the registry does not name.
+@contextlib.contextmanager
+def discarding(registry: Registry, name: str, number: int | None = None) -> Iterator[Change]:
+    """Delete the files of an adapter, or of one version, that an edit makes nobody's.
 
-    By then somebody else may have made them again: those stay, and so does what another process
-    is about to publish. Raises RegistryError naming what is still there, ConflictError.
+    Yields what the edit is to call once the file is replaced: it moves them aside under the lock,
+    so that nobody publishes beside them or renames them along. What another process is about to
+    publish stays. Raises RegistryError naming what is still there.
     """
+    aside: list[Path] = []
+
+    def move(document: Mapping[str, Any]) -> None:
+        named = document.get("adapters", {}).get(name, {}).get("versions", {})
+        paths = [each for each in _files(registry, name, number) if each.name not in named]
+        with _still_there(registry, name):
+            aside.extend(move_aside(registry, paths))
+        if number is None:
+            with contextlib.suppress(OSError):
+                (registry.folder / "adapters" / name).rmdir()
+
+    yield move
+    for each in aside:
+        with _still_there(registry, name):
+            delete(each)
+
+
+def _files(registry: Registry, name: str, number: int | None) -> list[Path]:
     folder = registry.folder / "adapters" / name
     wanted = folder if number is None else registry.version_folder(name, number)
     if not os.path.lexists(wanted):
-        return
-    aside: list[Path] = []
+        return []
+    if number is not None or folder.is_symlink() or not folder.is_dir():
+        return [wanted]
+    return [each for each in folder.iterdir() if not is_being_made(each)]
 
-    def look(document: Mapping[str, Any]) -> None:
-        named = document.get("adapters", {}).get(name, {}).get("versions", {})
-        paths: Iterable[Path] = [wanted]
-        if number is None and not folder.is_symlink():
-            paths = [each for each in folder.iterdir() if not is_being_made(each)]
-        aside.extend(move_aside(registry, [each for each in paths if each.name not in named]))
-        if number is None:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
+@contextlib.contextmanager
+def _still_there(registry: Registry, name: str) -> Iterator[None]:
     try:
-        registry.edit(look)
-        for each in aside:
-            delete(each)
-    except ConflictError as error:
-        error.reword(f"registry.toml is changed, but the files in {wanted} are still there.")
-        error.hint = "adapter-hub gc"
-        raise
+        yield
     except OSError as error:
+        folder = registry.folder / "adapters" / name
         raise RegistryError(
-            f"registry.toml is changed, but {error.filename or wanted} could not be deleted: "
+            f"registry.toml is changed, but not all that was in {folder} could be deleted: "
             f"{reason(error)}.",
-            hint=f"{wanted} is moved aside; when it can be deleted: adapter-hub gc",
+            hint="mend that, then: adapter-hub gc",
         ) from error
 
 

@@ -211,11 +211,14 @@ class Registry:
 
     # Editing -----------------------------------------------------------------------------
 
-    def edit(self, change: Change, events: Events | None = None) -> None:
+    def edit(
+        self, change: Change, events: Events | None = None, then: Change | None = None
+    ) -> None:
         """Apply ``change`` to the newest content of the file, under the lock.
 
         ``change`` gets the whole document as plain tables and alters it in place. Nothing is
-        written when it alters nothing; else what ``events`` returns goes into the journal. Raises
+        written when it alters nothing; else what ``events`` returns goes into the journal.
+        ``then`` gets the document that stands on disk now, still under the lock. Raises
         ConflictError when the lock cannot be had or the file was changed without it, RegistryError
         when the result could not be written.
         """
@@ -235,6 +238,8 @@ class Registry:
                 self._put(text)
             else:
                 self._replace(content, after, events)
+            if then is not None:
+                then(draft.document)
 
     def edit_text(self, change: Callable[[str], str]) -> None:
         """Apply ``change`` to the newest text of the file, as ``edit`` does: to its comments alone.
@@ -252,7 +257,13 @@ class Registry:
                 require_meaning(after, self._meaning)
                 self._replace(content, after)
 
-    def edit_adapter(self, name: str, change: Change, events: Events | None = None) -> None:
+    def edit_adapter(
+        self,
+        name: str,
+        change: Change,
+        events: Events | None = None,
+        then: Change | None = None,
+    ) -> None:
         """Apply ``change`` to the newest content of one adapter's table, as ``edit`` does.
 
         Raises UnknownNameError when there is none (any more), and what ``edit`` raises.
@@ -267,7 +278,7 @@ class Registry:
                 )
             change(document["adapters"][name])
 
-        self.edit(change_entry, events)
+        self.edit(change_entry, events, then)
 
     def put_base(self, base: Base) -> None:
         """Add a base. Raises ConflictError when one of that name is there, UsageError for a bad one."""

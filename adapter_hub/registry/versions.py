@@ -17,10 +17,10 @@ from adapter_hub.errors import ConflictError, Interrupted, RegistryError, Unknow
 from adapter_hub.model import Adapter, Recipe, Version, check_name
 from adapter_hub.registry import schema
 from adapter_hub.registry.atomic import sync_folder, umask
-from adapter_hub.registry.discard import RENAMING, SCRATCH, STAGING, discard_files, reason
+from adapter_hub.registry.discard import RENAMING, SCRATCH, STAGING, discarding, reason
 from adapter_hub.registry.occupied import occupied_folder
 from adapter_hub.registry.splice import same
-from adapter_hub.registry.store import Registry
+from adapter_hub.registry.store import Change, Registry
 from adapter_hub.registry.taken import refuse_twin
 
 
@@ -192,8 +192,8 @@ def remove_adapter(registry: Registry, name: str) -> None:
         document["adapters"].pop(name, None)
 
     event = {"event": "remove", "adapter": name, "version": None}
-    registry.edit(change, lambda: [event])
-    discard_files(registry, name)
+    with discarding(registry, name) as discard:
+        registry.edit(change, lambda: [event], discard)
 
 
 def remove_version(registry: Registry, adapter: Adapter, version: Version) -> None:
@@ -214,8 +214,8 @@ def remove_version(registry: Registry, adapter: Adapter, version: Version) -> No
         entry.get("versions", {}).pop(str(number), None)
 
     event = version_event("remove", adapter.name, number)
-    registry.edit_adapter(adapter.name, change, lambda: [event])
-    discard_files(registry, adapter.name, number)
+    with discarding(registry, adapter.name, number) as discard:
+        registry.edit_adapter(adapter.name, change, lambda: [event], discard)
 
 
 def rename_adapter(registry: Registry, old: str, new: str) -> None:
@@ -234,17 +234,20 @@ def rename_adapter(registry: Registry, old: str, new: str) -> None:
     if not os.path.lexists(source):
         registry.rename_entry(old, new)
         return
-    # Linked under the lock: a version that somebody publishes meanwhile comes before or after.
-    registry.rename_entry(old, new, _linked_folder(registry, source, target))
-    if os.path.lexists(source) and not _is_same_entry(source, target):
-        discard_files(registry, old)
+    # Linked and discarded under one lock: a version that somebody publishes meanwhile comes
+    # before or after, and no other rename takes along what has its new name already.
+    with discarding(registry, old) as discard:
+        registry.rename_entry(old, new, _moved_folder(registry, source, target, discard))
 
 
 @contextlib.contextmanager
-def _linked_folder(registry: Registry, source: Path, target: Path) -> Iterator[None]:
-    """Have the files of ``source`` at ``target`` too; not any more when the body renames nothing.
+def _moved_folder(
+    registry: Registry, source: Path, target: Path, discard: Change
+) -> Iterator[None]:
+    """Have the files of ``source`` at ``target`` too, and then there alone.
 
-    Raises ConflictError when something is at ``target``, RegistryError.
+    When the body fails to rename the entry, they are where they were. Raises ConflictError when
+    something is at ``target``, RegistryError.
     """
     try:
         undo = _link_folder(source, target)
@@ -261,6 +264,8 @@ def _linked_folder(registry: Registry, source: Path, target: Path) -> Iterator[N
             with contextlib.suppress(OSError):
                 undo()
         raise
+    if os.path.lexists(source) and not _is_same_entry(source, target):
+        discard({})  # no version has the old name now
 
 
 def _has_entry(registry: Registry, name: str) -> bool:
