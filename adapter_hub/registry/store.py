@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from adapter_hub.errors import (
     ConflictError,
     RegistryError,
-    RegistryNotFoundError,
     UnknownNameError,
     UsageError,
 )
@@ -24,7 +23,8 @@ from adapter_hub.registry.document import (
     read_text,
     without_mark,
 )
-from adapter_hub.registry.files import FILE_NAME, cannot_write
+from adapter_hub.registry.files import cannot_write
+from adapter_hub.registry.place import find_registry, resolved
 from adapter_hub.registry.tables import ADAPTER_KEYS, SchemaError, read_summary, read_values
 from adapter_hub.registry.taken import refuse_taken, refuse_twin, users
 
@@ -32,29 +32,10 @@ if TYPE_CHECKING:
     from adapter_hub.model import Adapter, Base, Reference, Remote, Version
     from adapter_hub.registry.journal import Events
 
-ENVIRONMENT_VARIABLE = "ADAPTER_HUB_REGISTRY"
 LOCK_SECONDS = 20.0
 
 Change = Callable[[dict[str, Any]], None]
 T = TypeVar("T")
-
-
-def find_registry(start: Path | None = None) -> Path:
-    """The registry's path: from the environment, or by walking up from ``start`` (default: here).
-
-    Raises RegistryNotFoundError.
-    """
-    named = os.environ.get(ENVIRONMENT_VARIABLE)
-    if named:
-        return Path(named)
-    here = _absolute(start or Path())
-    for folder in (here, *here.parents):
-        # Where nobody may look, there is none: os.path says so, and Path raises.
-        if os.path.isfile(folder / FILE_NAME):
-            return folder / FILE_NAME
-    raise RegistryNotFoundError(
-        f"there is no {FILE_NAME} in {here} or above it.", hint="adapter-hub init"
-    )
 
 
 class Registry:
@@ -83,11 +64,7 @@ class Registry:
         Of a large one an entry is checked when it is looked at. Raises RegistryNotFoundError, or
         RegistryError naming file, line and key.
         """
-        named = _absolute(path or find_registry())
-        if os.path.isdir(named):
-            named = named / FILE_NAME
-        # A link is followed once, so that an edit replaces the file and not the link.
-        real = Path(os.path.realpath(named))
+        real = resolved(path or find_registry())
         text = without_mark(read_text(real))
         return cls(real, text, None if is_large(text) else parse(real, text))
 
@@ -393,13 +370,3 @@ class Registry:
                 return read(self._known)
         except SchemaError as error:
             raise at_line(self.path, self._text, error) from None
-
-
-def _absolute(path: Path) -> Path:
-    try:
-        return path.absolute()
-    except FileNotFoundError:
-        raise RegistryNotFoundError(
-            "the working directory is not there any more.",
-            hint="cd to a folder that is there, or name the registry: adapter-hub --registry PATH",
-        ) from None

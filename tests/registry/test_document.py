@@ -14,7 +14,8 @@ import pytest
 from adapter_hub.errors import ConflictError, RegistryError, UsageError
 from adapter_hub.model import Base, Source
 from adapter_hub.registry import document
-from adapter_hub.registry.store import Registry, find_registry
+from adapter_hub.registry.place import find_registry
+from adapter_hub.registry.store import Registry
 
 TEXT = """\
 schema = 1

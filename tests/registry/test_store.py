@@ -24,7 +24,8 @@ from adapter_hub.errors import (
 )
 from adapter_hub.model import Base, Source, parse_reference
 from adapter_hub.registry import store
-from adapter_hub.registry.store import Registry, find_registry
+from adapter_hub.registry.place import find_registry
+from adapter_hub.registry.store import Registry
 
 TEXT = """\
 # the team's registry
