@@ -22,6 +22,10 @@ _NAMELESS_SECONDS = 1.0
 _PAUSE_SECONDS = 0.01
 
 
+class ContentChanged(ConflictError):
+    """A file holds something else than what was read: what was made of that is not written."""
+
+
 def replace_file(path: Path, content: bytes, *, expect: bytes | None = None) -> None:
     """Replace ``path`` by ``content`` so that a crash leaves the old file or the new one.
 
@@ -56,7 +60,7 @@ def replace_file(path: Path, content: bytes, *, expect: bytes | None = None) -> 
 
 @contextlib.contextmanager
 def _claimed(path: Path, content: bytes, now: float) -> Iterator[None]:
-    """Be the only one who replaces the ``content`` of ``path``; else ConflictError.
+    """Be the only one who replaces the ``content`` of ``path``; else ContentChanged.
 
     The claim is a file named by that content, which only one can create: network file systems
     that grant a lock to everybody keep at least this. A claim left by a process that was killed
@@ -108,8 +112,8 @@ def _machine() -> str:
     return os.uname().nodename if os.name == "posix" else os.environ.get("COMPUTERNAME", "")
 
 
-def _changed(path: Path) -> ConflictError:
-    return ConflictError(
+def _changed(path: Path) -> ContentChanged:
+    return ContentChanged(
         f"{path} was changed by somebody else in this moment; nothing was written.",
         hint="run the command again",
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import random
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,14 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from adapter_hub.errors import ConflictError, Interrupted, RegistryError, UnknownNameError
-from adapter_hub.model import Adapter, Recipe, Version, check_name
+from adapter_hub.model import Adapter, Recipe, Version
 from adapter_hub.registry import schema
-from adapter_hub.registry.atomic import sync_folder, umask
-from adapter_hub.registry.discard import RENAMING, SCRATCH, STAGING, discarding, reason
+from adapter_hub.registry.atomic import ContentChanged, sync_folder, umask
+from adapter_hub.registry.discard import STAGING, discarding
 from adapter_hub.registry.occupied import occupied_folder
 from adapter_hub.registry.splice import same
-from adapter_hub.registry.store import Change, Registry
+from adapter_hub.registry.store import Registry
 from adapter_hub.registry.taken import refuse_twin
+
+_ATTEMPTS = 10
+"""How often a version is published anew when the registry was changed in between."""
 
 
 @contextlib.contextmanager
@@ -63,10 +68,28 @@ def publish_version(
 
     A new entry gets ``recipe``. In one that is there, only what ``recipe`` changes in ``before``
     is written: the rest may have been edited by hand in the meantime. The folder is complete and
-    durable before the registry names it. ``event`` is what the journal calls it. Raises
+    durable before the registry names it. ``event`` is what the journal calls it. A registry that
+    somebody changes in this moment is read again, a few times: a version is hours of work. Raises
     RegistryError, ConflictError.
     """
     make_durable(folder)
+    for attempt in range(1, _ATTEMPTS):
+        with contextlib.suppress(ContentChanged):
+            return _publish(registry, name, folder, version, recipe, before, event)
+        time.sleep(random.uniform(0, 0.05 * attempt))
+    return _publish(registry, name, folder, version, recipe, before, event)
+
+
+def _publish(
+    registry: Registry,
+    name: str,
+    folder: Path,
+    version: Version,
+    recipe: Recipe | None,
+    before: Recipe | None,
+    event: str,
+) -> int:
+    """``publish_version`` once. When it fails, the folder is where it was."""
     number = 0
     final = folder
 
@@ -79,9 +102,8 @@ def publish_version(
         versions = entry.setdefault("versions", {})
         # A folder without an entry is left from a crash: its number is never used again.
         number = max(map(int, versions), default=0) + 1
-        while os.path.lexists(final := registry.version_folder(name, number)):
+        while not _move(folder, final := registry.version_folder(name, number)):
             number += 1
-        os.rename(folder, final)
         sync_folder(final.parent)
         versions[str(number)] = schema.version_table(replace(version, number=number))
 
@@ -94,11 +116,25 @@ def publish_version(
                 if isinstance(error, Exception):
                     return number
                 raise Interrupted(f"interrupted when {name}@{number} was saved already.") from error
-            shutil.rmtree(final, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                os.rename(final, folder)
         if isinstance(error, OSError):
             raise RegistryError(f"{final} cannot be written: {error.strerror or error}.") from error
         raise
     return number
+
+
+def _move(folder: Path, final: Path) -> bool:
+    """Whether ``folder`` is at ``final`` now: not where something was. Raises OSError."""
+    if os.path.lexists(final):
+        return False
+    try:
+        os.rename(folder, final)
+    except OSError:
+        if os.path.lexists(final):
+            return False  # where locks have no effect, somebody came first in this moment
+        raise
+    return True
 
 
 def version_event(
@@ -218,100 +254,6 @@ def remove_version(registry: Registry, adapter: Adapter, version: Version) -> No
         registry.edit_adapter(adapter.name, change, lambda: [event], discard)
 
 
-def rename_adapter(registry: Registry, old: str, new: str) -> None:
-    """Rename an adapter and move its files.
-
-    The files are linked under the new name, then the registry is edited, then the old names go:
-    at every moment what the registry names is complete. Raises UsageError, UnknownNameError,
-    ConflictError; RegistryError when the files could not be moved.
-    """
-    check_name(new, "an adapter")
-    registry.adapter(old)
-    if new == old:
-        return
-    registry.refuse_taken(new, but=old)
-    source, target = registry.folder / "adapters" / old, registry.folder / "adapters" / new
-    if not os.path.lexists(source):
-        registry.rename_entry(old, new)
-        return
-    # Linked and discarded under one lock: a version that somebody publishes meanwhile comes
-    # before or after, and no other rename takes along what has its new name already.
-    with discarding(registry, old) as discard:
-        registry.rename_entry(old, new, _moved_folder(registry, source, target, discard))
-
-
-@contextlib.contextmanager
-def _moved_folder(
-    registry: Registry, source: Path, target: Path, discard: Change
-) -> Iterator[None]:
-    """Have the files of ``source`` at ``target`` too, and then there alone.
-
-    When the body fails to rename the entry, they are where they were. Raises ConflictError when
-    something is at ``target``, RegistryError.
-    """
-    try:
-        undo = _link_folder(source, target)
-    except OSError as error:
-        raise RegistryError(
-            f"the files of {source} cannot be moved to {target}: {reason(error)}; "
-            "nothing was changed."
-        ) from error
-    try:
-        yield
-    except BaseException:
-        # What failed may have come after the replacing, such as the flush of the folder.
-        if not _has_entry(registry, target.name):
-            with contextlib.suppress(OSError):
-                undo()
-        raise
-    if os.path.lexists(source) and not _is_same_entry(source, target):
-        discard({})  # no version has the old name now
-
-
-def _has_entry(registry: Registry, name: str) -> bool:
-    """Whether the file on disk has the adapter. One that cannot be read might."""
-    try:
-        return Registry.open(registry.path).has_adapter(name)
-    except RegistryError:
-        return True
-
-
-def _link_folder(source: Path, target: Path) -> Callable[[], None]:
-    """Returns what takes it back. Raises OSError, ConflictError."""
-    if os.path.lexists(target):
-        if _is_same_entry(source, target):
-            os.rename(source, target)
-            return lambda: os.rename(target, source)
-        if not target.is_dir() or any(target.iterdir()):
-            raise ConflictError(
-                f"{target} is already there; nothing was changed.",
-                hint="if it is left from an interrupted rename: adapter-hub gc",
-            )
-        target.rmdir()
-    if source.is_symlink():
-        os.symlink(os.readlink(source), target)
-        return target.unlink
-    # Complete under a name of its own first: a half copy never stands at the new name.
-    staging = Path(tempfile.mkdtemp(prefix=RENAMING, dir=target.parent))
-    try:
-        shutil.copytree(
-            source,
-            staging,
-            symlinks=True,
-            ignore=shutil.ignore_patterns(*(f"{each}*" for each in SCRATCH)),
-            copy_function=_link_or_copy,
-            dirs_exist_ok=True,
-        )
-        for folder in (*filter(Path.is_dir, staging.rglob("*")), staging):
-            sync_folder(folder)
-        os.rename(staging, target)
-        sync_folder(target.parent)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
-    return lambda: shutil.rmtree(target)
-
-
 def _is_named(registry: Registry, name: str, number: int) -> bool:
     """Whether the file on disk has the version. One that cannot be read might."""
     try:
@@ -358,15 +300,3 @@ def make_durable(folder: Path) -> None:
                 os.fsync(file.fileno())
         else:
             sync_folder(path)
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
-
-
-def _is_same_entry(one: Path, other: Path) -> bool:
-    """Whether both are one name, to a file system that ignores case. Links count as themselves."""
-    return os.path.samestat(os.lstat(one), os.lstat(other))

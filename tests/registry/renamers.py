@@ -15,8 +15,8 @@ from pathlib import Path
 from writers import fork, train
 
 from adapter_hub.errors import UnknownNameError
+from adapter_hub.registry.renames import rename_adapter
 from adapter_hub.registry.store import Registry
-from adapter_hub.registry.versions import rename_adapter
 
 
 def main(path: Path, publishers: int, renamers: int, edits: int) -> None:

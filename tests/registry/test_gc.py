@@ -14,12 +14,12 @@ import pytest
 
 from adapter_hub.model import Version
 from adapter_hub.registry.gc import Collection, find_garbage, remove_garbage
+from adapter_hub.registry.renames import rename_adapter
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import (
     damage,
     file_digests,
     publish_version,
-    rename_adapter,
     staging_folder,
 )
 

@@ -13,12 +13,12 @@ import workshop
 from adapter_hub.errors import RegistryError, UnknownNameError
 from adapter_hub.registry.aliases import drop_alias, move_alias
 from adapter_hub.registry.history import history
+from adapter_hub.registry.renames import rename_adapter
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import (
     record_hub,
     remove_adapter,
     remove_version,
-    rename_adapter,
 )
 
 HUB = {"repo": "me/sums", "revision": "a" * 40}

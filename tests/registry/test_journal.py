@@ -19,12 +19,12 @@ from adapter_hub.errors import ConflictError
 from adapter_hub.registry.aliases import move_alias
 from adapter_hub.registry.files import create_registry, merge_journal_in_git
 from adapter_hub.registry.journal import append, read_journal
+from adapter_hub.registry.renames import rename_adapter
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import (
     record_hub,
     remove_adapter,
     remove_version,
-    rename_adapter,
 )
 
 HUB = {"repo": "me/sums", "revision": "a" * 40, "endpoint": "https://hub.local"}

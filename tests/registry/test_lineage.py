@@ -12,8 +12,9 @@ from workshop import run_training
 
 from adapter_hub.errors import UnknownNameError, UsageError
 from adapter_hub.registry.lineage import lineage
+from adapter_hub.registry.renames import rename_adapter
 from adapter_hub.registry.store import Registry
-from adapter_hub.registry.versions import rename_adapter, version_digest
+from adapter_hub.registry.versions import version_digest
 
 CREATED = "2026-01-02T03:04:05Z"
 

@@ -13,6 +13,7 @@ import pytest
 
 from adapter_hub.errors import ConflictError, RegistryError, UnknownNameError, UsageError
 from adapter_hub.model import Recipe, Version
+from adapter_hub.registry.renames import rename_adapter
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import (
     damage,
@@ -21,7 +22,6 @@ from adapter_hub.registry.versions import (
     publish_version,
     remove_adapter,
     remove_version,
-    rename_adapter,
     staging_folder,
     version_digest,
 )

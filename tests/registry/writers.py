@@ -22,12 +22,12 @@ from typing import Any
 
 from adapter_hub.errors import ConflictError, UnknownNameError
 from adapter_hub.model import Recipe, Version
+from adapter_hub.registry.renames import rename_adapter
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import (
     file_digests,
     publish_version,
     remove_version,
-    rename_adapter,
     staging_folder,
 )
 
