@@ -25,7 +25,7 @@ from adapter_hub.registry.splice import same
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.taken import refuse_twin
 
-_ATTEMPTS = 10
+_ATTEMPTS = 20
 """How often a version is published anew when the registry was changed in between."""
 
 
@@ -52,6 +52,8 @@ def staging_folder(registry: Registry, name: str) -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                parent.rmdir()  # of an adapter that did not come to be
 
 
 def publish_version(
@@ -89,7 +91,7 @@ def _publish(
     before: Recipe | None,
     event: str,
 ) -> int:
-    """``publish_version`` once. When it fails, the folder is where it was."""
+    """``publish_version`` once; when it fails, the folder is where it was."""
     number = 0
     final = folder
 

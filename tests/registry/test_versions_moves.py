@@ -101,6 +101,12 @@ def test_a_folder_that_cannot_be_made(registry: Registry) -> None:
         publish(registry, "new")
 
 
+def test_an_adapter_that_does_not_come_to_be_leaves_no_folder(registry: Registry) -> None:
+    with pytest.raises(ZeroDivisionError), staging_folder(registry, "new"):
+        raise ZeroDivisionError
+    assert os.listdir(registry.folder / "adapters") == ["old"]
+
+
 def test_a_twin_by_case_is_refused(registry: Registry) -> None:
     before = registry.path.read_bytes()
     with pytest.raises(ConflictError, match="already adapter 'old'"):
