@@ -19,7 +19,7 @@ UNLOCKED = Path(__file__).with_name("unlocked.py")
 
 
 @pytest.mark.parametrize(
-    ("writers", "edits"), [(4, 15), pytest.param(16, 100, marks=pytest.mark.slow)]
+    ("writers", "edits"), [(4, 15), pytest.param(8, 50, marks=pytest.mark.slow)]
 )
 def test_a_lock_that_everybody_gets(tmp_path: Path, writers: int, edits: int) -> None:
     path = tmp_path / "registry.toml"
