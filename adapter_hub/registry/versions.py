@@ -199,10 +199,13 @@ def damage(
     problems = []
     for name, digest in sorted(version.files.items()):
         path = folder / name
-        if not path.is_file():
-            problems.append(f"{name} is missing")
-        elif digest_of(path) != digest:
-            problems.append(f"{name} was changed")
+        try:
+            if not path.is_file():
+                problems.append(f"{name} is missing")
+            elif digest_of(path) != digest:
+                problems.append(f"{name} was changed")
+        except OSError as error:
+            problems.append(f"{name} cannot be read: {error.strerror or error}")
     return problems + [f"{name} does not belong to it" for name in _extra(folder, version.files)]
 
 

@@ -70,6 +70,25 @@ def test_a_file_that_may_not_be_read_does_not_end_it(own: Path) -> None:
     assert found["conv"] == []
 
 
+def test_a_file_that_cannot_be_read_hides_no_other(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk with a bad block."""
+    opened = Path.open
+
+    def refuse(path: Path, *how: Any, **more: Any) -> Any:
+        if path.name == WEIGHTS:
+            raise OSError(5, "Input/output error", str(path))
+        return opened(path, *how, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    (own / "adapters/sums/1/adapter_config.json").unlink()
+    assert of_sums(own) == [
+        "adapter_config.json is missing",
+        f"{WEIGHTS} cannot be read: Input/output error",
+    ]
+
+
 def rewrite(folder: Path, name: str, **values: Any) -> None:
     """Change a JSON file of sums@1, and its digest with it, as somebody who means it would."""
     version = folder / "adapters/sums/1"
