@@ -138,9 +138,7 @@ def _read_entry(text: str, section: str, name: str) -> Mapping[str, Any]:
 
 
 def _read_whole(text: str, section: str, name: str) -> Mapping[str, Any]:
-    import tomli
-
-    table: Mapping[str, Any] = tomli.loads(text)[section][name]
+    table: Mapping[str, Any] = _parsed(text)[section][name]
     return table
 
 

@@ -197,3 +197,15 @@ def test_a_value_and_blocks_of_one_key_are_refused(
     (tmp_path / "registry.toml").write_text(f"schema = 1\n[adapters.a]\nversions = {{}}\n{version}")
     with pytest.raises(RegistryError, match="not valid TOML"):
         find_adapters(Registry.open(tmp_path))
+
+
+@pytest.mark.parametrize("value", [f"{'[' * 500}{']' * 500}", f"0x{'f' * 4000}"])
+def test_what_python_cannot_hold_is_an_error_in_any_form_of_an_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setattr(document, "LARGE", 0)
+    (tmp_path / "registry.toml").write_text(
+        f'schema = 1\n[adapters.a]\nbase = "x"\n[adapters.a.options]\na = {value}\n'
+    )
+    with pytest.raises(RegistryError, match="not valid TOML"):
+        Registry.open(tmp_path).adapter("a")
