@@ -29,6 +29,7 @@ from adapter_hub.registry.tables import (
     in_utc,
     read_value,
     read_values,
+    require_recipe,
     version_tables,
 )
 
@@ -114,12 +115,14 @@ def read_adapter(name: str, table: Mapping[str, Any]) -> Adapter:
         training=read_training(get["training"], path) if "training" in get else TrainingSettings(),
     )
     versions = read_versions(name, table)
+    aliases = checked_aliases(path, get.get("aliases", {}), versions)
+    require_recipe(path, table)
     return Adapter(
         name=name,
         recipe=recipe,
         description=get.get("description", ""),
         tags=tuple(map(str, get.get("tags", ()))),
-        aliases=checked_aliases(path, get.get("aliases", {}), versions),
+        aliases=aliases,
         versions=versions,
     )
 

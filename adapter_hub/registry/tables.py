@@ -96,18 +96,34 @@ def read_summary(name: str, table: Mapping[str, Any]) -> dict[str, Any]:
         here = (*path, "versions", number)
         newest = read_values(versions[number], here, _NEWEST_KEYS)
         checked_metrics(here, newest.get("metrics", {}))
+    aliases = checked_aliases(path, get.get("aliases", {}), numbers)
+    require_recipe(path, table)
     return {
         "name": name,
         "base": get.get("base"),
         "method": get.get("method", "lora"),
         "version": numbers[-1] if numbers else None,
         "versions": numbers,
-        "aliases": checked_aliases(path, get.get("aliases", {}), numbers),
+        "aliases": aliases,
         "tags": [str(tag) for tag in get.get("tags", ())],
         "created": in_utc(newest["created"]) if newest else None,
         "metrics": dict(newest.get("metrics", {})),
         "hub": dict(newest.get("hub", {})),
     }
+
+
+def require_recipe(path: tuple[str, ...], table: Mapping[str, Any]) -> None:
+    """Whoever makes a version writes at least its method, so versions alone are half an adapter.
+
+    git leaves such a half, and no conflict, where one branch renames an adapter and another one
+    trains it under its old name. Raises SchemaError.
+    """
+    if table.get("versions") and "method" not in table and "base" not in table:
+        raise SchemaError(
+            path,
+            "has versions and neither `base` nor `method`; if branches were merged and it was "
+            "renamed in one of them, its versions belong to its new name",
+        )
 
 
 def version_tables(path: tuple[str, ...], table: Mapping[str, Any]) -> Mapping[str, Any]:

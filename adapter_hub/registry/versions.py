@@ -99,8 +99,8 @@ def _publish(
         nonlocal number, final
         refuse_twin(document, name, "adapter")
         entry = document.setdefault("adapters", {}).setdefault(name, {})
-        if recipe is not None:
-            _write_recipe(entry, before if entry else None, recipe)
+        if recipe is not None or not entry:
+            _write_recipe(entry, before if entry else None, recipe or Recipe())
         versions = entry.setdefault("versions", {})
         # A folder without an entry is left from a crash: its number is never used again.
         number = max(map(int, versions), default=0) + 1

@@ -87,7 +87,7 @@ def test_cold_commands_stay_cold(project: Path, arguments: tuple[str, ...]) -> N
 )
 def test_what_looks_at_versions_stays_cold(project: Path, arguments: tuple[str, ...]) -> None:
     version = "[adapters.sums.versions.1]\ncreated = 2026-01-01T00:00:00Z\nfiles = {}\n"
-    add_to_registry(project, f"\n{version}")
+    add_to_registry(project, f'\n[adapters.sums]\nbase = "llama"\n{version}')
     code, new = modules_after(*arguments)
     assert code == 0
     assert third_party(new) <= ALLOWED

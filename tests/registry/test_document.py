@@ -114,7 +114,7 @@ def test_dotted_keys_beside_headers_of_a_large_registry(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.write_text(
-        "schema = 1\n[adapters.a]\n"
+        "schema = 1\n[adapters.a]\nbase = 'b'\n"
         "versions.2.created = 2026-01-02T00:00:00Z\nversions.2.files = {}\n"
         "[adapters.a.versions.1]\ncreated = 2026-01-01T00:00:00Z\nfiles = {}\n"
     )

@@ -146,7 +146,8 @@ def test_a_name_that_comes_again_begins_anew(registry: Registry) -> None:
     remove_adapter(registry, "sums")
     path = registry.path
     path.write_text(
-        path.read_text() + "\n[adapters.sums.versions.1]\ncreated = 2099-01-01\nfiles = {}\n"
+        path.read_text()
+        + "\n[adapters.sums]\nmethod = 'lora'\n[adapters.sums.versions.1]\ncreated = 2099-01-01\nfiles = {}\n"
         f'hub = {{ repo = "me/sums", revision = "{"a" * 40}" }}\n'
     )
     edit(path, "2099-01-01", "2099-01-01T00:00:00Z")

@@ -32,9 +32,11 @@ CREATED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 BEYOND = (
     "points to version",  # an alias's version, which is not there
     "is not there: [remotes.",
+    "has versions and neither `base` nor `method`",
     "differs from",  # a twin by case
     "must be a finite number",
     "a date and time, not '",  # a string that looks like one
+    "not datetime.",  # the reverse: JSON has no times, so editors make strings of them
     ".0 (a float)",  # an integer written as a float
     "needs `schema = 1` at its top",  # the same
 )

@@ -33,7 +33,10 @@ class Family:
 
     def write(self, reference: str, record: bytes, hub: str = "") -> None:
         name, _, number = reference.partition("@")
-        with (self.folder / "registry.toml").open("a") as file:
+        path = self.folder / "registry.toml"
+        new = f"[adapters.{name}]" not in path.read_text()
+        with path.open("a") as file:
+            file.write(f'\n[adapters.{name}]\nmethod = "lora"\n' * new)
             file.write(
                 f"\n[adapters.{name}.versions.{number}]\ncreated = {CREATED}\n"
                 f'files = {{ w = "sha256:{reference}" }}\n{hub}\n'

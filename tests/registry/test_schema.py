@@ -60,6 +60,7 @@ def read_all(folder: Path, text: str) -> None:
         (VERSION + 'metrics = { eval_loss = "x" }\n', 5, ["metrics", "must be a number"]),
         (VERSION + "metrics = { good = true }\n", 5, ["metrics", "must be a number, not True"]),
         (VERSION.replace("{}", "{ a = 1 }"), 4, ["files", "the digest of 'a' must be a string"]),
+        (VERSION, 2, ["adapters.a", "has versions and neither `base` nor `method`"]),
         ("[adapters]\na = 1\n", 3, ["adapters.a", "must be a table"]),
         ("[[adapters]]\n", 2, ["adapters", "must be a table"]),
         ('[adapters."../x"]\n', 2, ["cannot name"]),
