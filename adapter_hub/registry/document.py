@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from adapter_hub.registry.tables import SchemaError, check_document
 
 LARGE = 100_000
 """Characters of a registry above which reading in blocks is worth it."""
+
+_CONFLICT = re.compile(r"^<{7} .*[^\s]", re.MULTILINE)
 
 
 def without_mark(content: str) -> str:
@@ -65,7 +68,7 @@ def parse(path: Path, text: str) -> Mapping[str, Any]:
         meaning = tomli.loads(text)
         refuse_long(text, meaning)
     except (ValueError, RecursionError) as error:  # also an integer too long for Python
-        raise _not_toml(path, error) from None
+        raise _not_toml(path, text, error) from None
     check(path, text, meaning)
     return meaning
 
@@ -120,7 +123,14 @@ def _part(text: str, where: tuple[str, ...]) -> tuple[int, str]:
     return blocks.start(*where[:2]), blocks.entry(*where[:2])
 
 
-def _not_toml(path: Path, error: Exception) -> RegistryError:
+def _not_toml(path: Path, text: str, error: Exception) -> RegistryError:
+    mark = _CONFLICT.search(text)
+    if mark:
+        line = text.count("\n", 0, mark.start()) + 1
+        return RegistryError(
+            f"{path}:{line}: git left a conflict here ({mark[0]}): two branches changed the same lines.",
+            hint=f"keep what is meant of the lines down to >>>>>>>, then: git add {path.name}",
+        )
     return RegistryError(
         f"{path} is not valid TOML: {error}.", hint="mend that line; nothing was changed"
     )

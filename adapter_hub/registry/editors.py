@@ -13,7 +13,7 @@ from pathlib import Path
 
 from adapter_hub.errors import ConflictError
 from adapter_hub.registry.files import cannot_write
-from adapter_hub.registry.splice import line_end
+from adapter_hub.registry.scan import line_end
 from adapter_hub.registry.store import Registry
 
 FILE_NAME = "registry.schema.json"

@@ -18,9 +18,9 @@ from adapter_hub.errors import RegistryError
 from adapter_hub.registry.blocks import Blocks, find_blocks
 from adapter_hub.registry.document import check, is_large, parse
 from adapter_hub.registry.lines import LazyEntries, refuse_long
+from adapter_hub.registry.scan import line_end
 from adapter_hub.registry.splice import (
     cut_entry,
-    line_end,
     put_entry,
     rename_entry,
     rename_headers,

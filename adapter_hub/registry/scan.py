@@ -193,3 +193,8 @@ def _unescape(quoted: str) -> str:
     import tomli
 
     return str(tomli.loads(f'key = "{quoted}"')["key"])
+
+
+def line_end(text: str) -> str:
+    """What ends the lines of ``text``."""
+    return "\r\n" if "\r\n" in text[:4096] else "\n"

@@ -6,6 +6,7 @@ only at what differs, so comments, unknown keys and hand-made formatting elsewhe
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from datetime import date, time
@@ -14,7 +15,7 @@ from typing import Any
 import tomli
 
 from adapter_hub.errors import RegistryError
-from adapter_hub.registry.scan import Header, Path, Scan
+from adapter_hub.registry.scan import Header, Path, Scan, line_end
 
 KEY_ORDER = (
     *("schema", "source", "revision"),
@@ -51,14 +52,13 @@ def splice(
     """
     newline = newline or line_end(text)
     for path, value in _changes((), old, new):
-        text = _apply(Scan(text), path, value, newline)
+        scan = Scan(text)
+        inline = _inline_above(scan, path)
+        if inline is not None:
+            path, value = inline, functools.reduce(lambda table, key: table[key], inline, new)
+        text = _apply(scan, path, value, newline)
     require_meaning(text, new)
     return text
-
-
-def line_end(text: str) -> str:
-    """What ends the lines of ``text``."""
-    return "\r\n" if "\r\n" in text[:4096] else "\n"
 
 
 def rename_entry(text: str, section: str, old: str, new: str) -> str:
@@ -201,6 +201,15 @@ def _apply(scan: Scan, path: Path, value: Any, newline: str) -> str:
     return _insert_key(scan, path, value, newline)
 
 
+def _inline_above(scan: Scan, path: Path) -> Path | None:
+    """The inline table on one line that holds ``path``: all of it is written anew."""
+    for held in (path[:length] for length in range(1, len(path))):
+        statement = scan.statement_at.get(held)
+        if statement and "\n" not in scan.text[statement.value_start : statement.value_end]:
+            return held
+    return None
+
+
 def _remove(scan: Scan, path: Path, newline: str) -> str:
     """Drop the statements at or below ``path`` and the blocks of the headers at or below it."""
     text = scan.text
@@ -224,12 +233,10 @@ def _insert_key(scan: Scan, path: Path, value: Any, newline: str) -> str:
     header = scan.header_at.get(path[:-1])
     if header is None:
         raise _cannot_edit(path, scan)
-    position = header.end
-    for statement in scan.statements:
-        if statement.header == header.index and _key_rank(
-            statement.path[len(path) - 1]
-        ) < _key_rank(path[-1]):
-            position = statement.end
+    depth, rank = len(path) - 1, _key_rank(path[-1])
+    own = [each for each in scan.statements if each.header == header.index]
+    before = [each.end for each in own if _key_rank(each.path[depth]) < rank]
+    position = before[-1] if before else header.end
     return _insert(
         scan.text, position, f"{dotted(path[-1:])} = {format_value(value)}{newline}", newline
     )

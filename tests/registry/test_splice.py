@@ -253,13 +253,32 @@ def test_a_key_and_its_line_go_together() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "after"),
     [
-        'adapters = { a = { base = "x" } }\n',
-        '[adapters]\na = { base = "x" }\n',
+        (
+            'adapters = { a = { base = "x" } } # ours\n',
+            'adapters = { a = { base = "x", versions = { 1 = { n = 2 } } } } # ours\n',
+        ),
+        (
+            '[adapters]\na = { base = "x" }\nb = {}\n',
+            '[adapters]\na = { base = "x", versions = { 1 = { n = 2 } } }\nb = {}\n',
+        ),
+        (
+            '[adapters.a]\nbase = "x"\nversions.1 = { n = 1, hub = {} } # kept\n',
+            '[adapters.a]\nbase = "x"\nversions.1 = { n = 2 } # kept\n',
+        ),
     ],
 )
-def test_a_form_that_cannot_be_edited_in_place_is_refused(text: str) -> None:
+def test_an_inline_table_is_written_anew(text: str, after: str) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["adapters"]["a"]["versions"] = {"1": {"n": 2}}
+
+    assert edited(text, change) == after
+
+
+def test_a_form_that_cannot_be_edited_in_place_is_refused() -> None:
+    text = 'adapters.a = {\n  base = "x", # the comment would be lost\n}\n'
+
     def change(document: dict[str, Any]) -> None:
         document["adapters"]["a"]["versions"] = {"1": {"created": CREATED, "files": {}}}
 

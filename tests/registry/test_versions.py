@@ -98,7 +98,7 @@ def test_what_was_not_published_leaves_nothing(registry: Registry) -> None:
 
 
 def test_an_edit_that_fails_takes_the_folder_away_again(registry: Registry) -> None:
-    text = START.replace("[adapters.mine]", "[adapters]\nmine = { base = 'b' }\n[tool]")
+    text = START.replace("[adapters.mine]", "[adapters]\nmine = {\n  base = 'b'\n}\n[tool]")
     registry.path.write_text(text)
     with pytest.raises(RegistryError, match="nothing was written"):
         publish(registry)
