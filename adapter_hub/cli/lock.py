@@ -41,6 +41,7 @@ def command(context: Context, check: bool, as_json: bool) -> None:
         context.say(f"base {name} is not pinned: give it a revision, or it may be any")
     if as_json:
         return
-    counts = f"{len(now['bases'])} bases, {len(now['adapters'])} adapters"
+    bases, adapters = len(now["bases"]), len(now["adapters"])
+    counts = f"{bases} base{'s' * (bases != 1)}, {adapters} adapter{'s' * (adapters != 1)}"
     state = "wrote" if written else "nothing to change in"
     click.echo(f"{state} {LOCK_NAME}: {counts}")

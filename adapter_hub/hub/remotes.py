@@ -125,7 +125,9 @@ def _translated(remote: Remote, what: str, error: Exception) -> AdapterHubError 
 
 def _of_status(where: str, status: int, said: str, log_in: str) -> AdapterHubError:
     if status in (401, 403):
-        return HubError(f"{where} refuses: {said} ({status}).", hint=log_in)
+        # Who is known and may not do it needs no new token, but to see where it may be done.
+        hint = log_in if status == 401 else log_in.replace("login", "whoami", 1)
+        return HubError(f"{where} refuses: {said} ({status}).", hint=hint)
     if status == 412:
         return ConflictError(
             f"{where} has changed meanwhile; nothing was overwritten.", hint="pull, then push again"

@@ -149,9 +149,9 @@ def test_the_command(registry: Registry, hub: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(registry.folder)
     assert hub("lock", "--check").code == 4
     made = hub("lock")
-    assert made.out == "wrote registry.lock: 2 bases, 1 adapters\n"
+    assert made.out == "wrote registry.lock: 2 bases, 1 adapter\n"
     assert "base folder is not pinned" in made.err
-    assert hub("lock").out == "nothing to change in registry.lock: 2 bases, 1 adapters\n"
+    assert hub("lock").out == "nothing to change in registry.lock: 2 bases, 1 adapter\n"
     assert hub("lock", "--check").code == 0
     registry.path.write_text(TEXT.replace("prod = 1", "prod = 2"))
     late = hub("lock", "--check", "--json")
