@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from adapter_hub.registry.lineage import lineage as lineage
     from adapter_hub.registry.store import Registry as Registry
     from adapter_hub.registry.verify import verify as verify
+    from adapter_hub.training.evaluate import evaluate as evaluate
     from adapter_hub.training.plan import Changes as Changes
     from adapter_hub.training.reproduce import reproduce as reproduce
     from adapter_hub.training.status import all_status as all_status
@@ -47,6 +48,7 @@ _EXPORTS = {
     "built_once": "adapter_hub.bases.cache",
     "create_bundle": "adapter_hub.loading.bundle",
     "diff": "adapter_hub.loading.diff",
+    "evaluate": "adapter_hub.training.evaluate",
     "find_adapters": "adapter_hub.registry.find",
     "find_duplicates": "adapter_hub.registry.duplicates",
     "generate": "adapter_hub.generation.generate",
@@ -74,6 +76,7 @@ __all__ = [
     "built_once",
     "create_bundle",
     "diff",
+    "evaluate",
     "find_adapters",
     "find_duplicates",
     "generate",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SECTIONS = {
     "Start": ("demo", "init", "base"),
-    "Work": ("train", "run", "data", "import", "reproduce"),
+    "Work": ("train", "run", "eval", "data", "import", "reproduce"),
     "Look": (
         "list",
         "show",
@@ -57,7 +57,7 @@ _ALL = "adapter_hub.all"
 _PLUGIN = "adapter_hub.plugin"
 """What a context remembers: that ``--all`` was given; the Entry of a plugin's command."""
 
-_MODULES = {"import": "import_", "list": "list_"}
+_MODULES = {"eval": "eval_", "import": "import_", "list": "list_"}
 
 
 class Group(click.Group):

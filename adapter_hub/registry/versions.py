@@ -156,12 +156,27 @@ def record_hub(
     """
 
     def change(entry: dict[str, Any]) -> None:
-        versions = entry.get("versions", {})
-        if str(number) not in versions:
-            raise UnknownNameError(f"{name}@{number} was removed in the meantime.")
-        versions[str(number)]["hub"] = dict(hub)
+        _version_entry(entry, name, number)["hub"] = dict(hub)
 
     registry.edit_adapter(name, change, lambda: [version_event(event, name, number, hub)])
+
+
+def record_metrics(
+    registry: Registry, name: str, number: int, metrics: Mapping[str, float]
+) -> None:
+    """Add to what was measured of a version. Raises RegistryError, UnknownNameError."""
+
+    def change(entry: dict[str, Any]) -> None:
+        _version_entry(entry, name, number).setdefault("metrics", {}).update(metrics)
+
+    registry.edit_adapter(name, change)
+
+
+def _version_entry(entry: dict[str, Any], name: str, number: int) -> dict[str, Any]:
+    found: dict[str, Any] | None = entry.get("versions", {}).get(str(number))
+    if found is None:
+        raise UnknownNameError(f"{name}@{number} was removed in the meantime.")
+    return found
 
 
 def file_digests(folder: Path) -> dict[str, str]:

@@ -29,6 +29,11 @@ class LossHead:
 
     def sum_loss(self, batch: Batch) -> torch.Tensor:
         """Cross-entropy summed over the loss tokens of ``batch``, in nats: a scalar, float32."""
+        logits, targets = self.predictions(batch)
+        return F.cross_entropy(logits, targets, reduction="sum")
+
+    def predictions(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (N, V), float32, and targets (N,) of the N loss tokens of ``batch``, row by row."""
         targets = batch.input_ids[:, 1:]
         wanted = batch.loss[:, 1:] & batch.attention_mask[:, 1:]
         keep = torch.zeros_like(batch.loss)
@@ -42,7 +47,7 @@ class LossHead:
             ).logits
         finally:
             self._keep = None
-        return F.cross_entropy(logits.float(), targets[wanted], reduction="sum")  # logits: (N, V)
+        return logits.float(), targets[wanted]
 
     def detach(self) -> None:
         self._hook.remove()
