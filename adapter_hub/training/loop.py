@@ -21,6 +21,7 @@ from adapter_hub.training import checkpoint
 from adapter_hub.training.batches import Batch, Schedule, collate, in_order
 from adapter_hub.training.checkpoint import Progress
 from adapter_hub.training.data import Examples
+from adapter_hub.training.fused_lora import FusedLora
 from adapter_hub.training.loss import LossHead
 from adapter_hub.training.processes import prepared, reshard, summed
 
@@ -66,6 +67,8 @@ def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None])
     )
     model, optimizer = prepared(run.accelerator, run.model, optimizer)
     head = LossHead(run.model, model)
+    # Shards come together for PEFT's own modules, in their own forward pass.
+    fused = None if run.accelerator.is_fsdp2 else FusedLora(run.model)
     progress = _start(run, resume, model, optimizer, head)
     saved = time.monotonic()
     try:
@@ -93,6 +96,8 @@ def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None])
         raise
     finally:
         head.detach()
+        if fused is not None:
+            fused.detach()
     return progress
 
 
