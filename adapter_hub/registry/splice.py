@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import date, time
 from typing import Any
 
@@ -51,7 +51,7 @@ def splice(
     when the result would not mean exactly ``new``.
     """
     newline = newline or line_end(text)
-    for path, value in _changes((), old, new):
+    for path, value in _changes((), old, new, Scan(text).header_at):
         scan = Scan(text)
         inline = _inline_above(scan, path)
         if inline is not None:
@@ -161,7 +161,9 @@ def _is_block(path: Path, value: Any) -> bool:
     return len(path) == 3 and path[2] == "versions" and isinstance(value, Mapping)
 
 
-def _changes(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[Path, Any]]:
+def _changes(
+    path: Path, old: Mapping[str, Any], new: Mapping[str, Any], headers: Container[Path]
+) -> list[tuple[Path, Any]]:
     """What to set (path, value) or remove (path, None), at entry or key level."""
     found: list[tuple[Path, Any]] = []
     for key in [*(key for key in old if key not in new), *new]:
@@ -169,8 +171,10 @@ def _changes(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> list
         before, after = old.get(key), new.get(key)
         if key in old and key in new and same(before, after):
             continue
-        if _is_edited_inside(here, key in old) and isinstance(after, Mapping):
-            found += _changes(here, before or {}, after)
+        is_table_below = len(here) > 2 and here in headers and isinstance(before, Mapping)
+        is_inside = is_table_below or _is_edited_inside(here, key in old)
+        if is_inside and isinstance(after, Mapping):
+            found += _changes(here, before or {}, after, headers)
         else:
             found.append((here, after))
     return found
@@ -193,9 +197,10 @@ def _apply(scan: Scan, path: Path, value: Any, newline: str) -> str:
         return _remove(scan, path, newline)
     if statement is not None:
         return text[: statement.value_start] + format_value(value) + text[statement.value_end :]
-    if _is_table_written_out(scan, path):
-        # A hand-made sub-table or dotted keys: the new value replaces them as one inline table.
+    if any(each.path[: len(path)] == path for each in scan.headers):
         return _apply(Scan(_remove(scan, path, newline)), path, value, newline)
+    if any(each.path[: len(path)] == path for each in scan.statements):
+        return _put_in_one(scan, path, value, newline)
     if isinstance(value, Mapping) and (path[-2:-1] == ("versions",) or len(path) == 2):
         return _insert_block(scan, path, format_block(path, value, newline), newline)
     return _insert_key(scan, path, value, newline)
@@ -227,6 +232,21 @@ def _remove(scan: Scan, path: Path, newline: str) -> str:
     for start, end in sorted(spans, reverse=True):
         text = _cut(text, start, end) if headers else text[:start] + text[end:]
     return text
+
+
+def _put_in_one(scan: Scan, path: Path, value: Any, newline: str) -> str:
+    """Write dotted keys anew as one inline table, where the first of them stands.
+
+    There, and not where it would stand in the order: git sees that another branch changed it too.
+    """
+    text = scan.text
+    first, *others = [each for each in scan.statements if each.path[: len(path)] == path]
+    for each in reversed(others):
+        text = text[: each.start] + text[each.end :]
+    above = scan.headers[first.header].path if first.header >= 0 else ()
+    line = f"{dotted(path[len(above) :])} = {format_value(value)}"
+    end = text[first.value_end : first.end] or newline
+    return text[: first.start] + line + end + text[first.end :]
 
 
 def _insert_key(scan: Scan, path: Path, value: Any, newline: str) -> str:
@@ -298,13 +318,6 @@ def _insert(text: str, position: int, line: str, newline: str) -> str:
 
 def _headers_below(scan: Scan, path: Path) -> list[Header]:
     return [header for header in scan.headers if header.path[: len(path)] == path]
-
-
-def _is_table_written_out(scan: Scan, path: Path) -> bool:
-    depth = len(path)
-    return any(each.path[:depth] == path for each in scan.headers) or any(
-        each.path[:depth] == path for each in scan.statements
-    )
 
 
 def _must_move(scan: Scan, headers: list[Header], old: str) -> bool:

@@ -236,15 +236,40 @@ def test_a_new_key_takes_its_place_in_the_order() -> None:
     assert result.endswith('[adapters.d]\nbase = "y"\nmethod = "lora"\ndata = "f"\ntags = ["t"]\n')
 
 
-@pytest.mark.parametrize("key", ["options", "training"])
-def test_a_table_written_out_becomes_one_line_when_it_changes(key: str) -> None:
-    def change(document: dict[str, Any]) -> None:
-        document["adapters"]["b"][key] = {"r": 16}
+def test_a_table_under_its_own_header_is_edited_there() -> None:
+    """Written elsewhere, it would merge with an edit of its lines and lose that."""
 
-    result = edited(HAND_MADE, change)
-    assert f"\n{key} = {{ r = 16 }}\n" in result
-    assert "# first try\n[adapters.b.versions.1]" in result
-    assert "base = 'x' # pinned" in result
+    def change(document: dict[str, Any]) -> None:
+        document["adapters"]["b"]["options"] = {"r": 16, "lora_alpha": 4}
+
+    assert edited(HAND_MADE, change) == HAND_MADE.replace(
+        "r = 8 # rank\n", "lora_alpha = 4\nr = 16 # rank\n"
+    )
+
+
+def test_the_header_of_a_table_goes_with_it() -> None:
+    result = edited(HAND_MADE, lambda document: document["adapters"]["b"].pop("options"))
+    assert result == HAND_MADE.replace("[adapters.b.options]\nr = 8 # rank\n\n", "")
+
+
+def test_dotted_keys_become_one_line_where_the_first_stands() -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["adapters"]["b"]["training"] = {"steps": 4, "seed": 1}
+
+    assert edited(HAND_MADE, change) == HAND_MADE.replace(
+        "training.steps = 3\ntraining.seed = 1\n", "training = { steps = 4, seed = 1 }\n"
+    )
+
+
+def test_dotted_keys_far_from_their_table_become_one_line() -> None:
+    text = 'schema = 1\nadapters.a.training.steps = 1 # few\nadapters.a.base = "x"\n'
+
+    def change(document: dict[str, Any]) -> None:
+        document["adapters"]["a"]["training"] = {"steps": 2}
+
+    assert edited(text, change) == text.replace(
+        "training.steps = 1 #", "training = { steps = 2 } #"
+    )
 
 
 def test_a_key_and_its_line_go_together() -> None:
