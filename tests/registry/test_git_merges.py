@@ -332,8 +332,35 @@ def test_a_conflict_is_told_until_it_is_mended(
     assert Registry.open(path).adapter("sums").aliases == {"prod": 2, "test": 1}
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["<<<<<<< HEAD", "||||||| 1a2b3c4", "=======", ">>>>>>> other"])
+@pytest.mark.parametrize("large", [False, True])
+def test_a_mark_that_was_left_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool, mark: str, end: str
+) -> None:
+    """In an entry that nobody looks at, too; and not the lines of a string that look the same."""
+    if large:
+        monkeypatch.setattr(document, "LARGE", 0)
+    path = tmp_path / "registry.toml"
+    ruled = 'description = "it"' if large else 'description = """\nIt\n=======\n"""'
+    text = f'schema = 1\n\n[adapters.a]\n{ruled}\n\n[adapters.b]\ndata = "x"\n{mark}\ntags = []\n'
+    path.write_bytes(text.replace("\n", end).encode())
+    line = text.split("\n").index(mark, text[: text.index("[adapters.b]")].count("\n")) + 1
+    with pytest.raises(RegistryError) as caught:
+        Registry.open(path).adapter("a")
+    assert f"registry.toml:{line}: git left a conflict here ({mark})" in caught.value.message
+
+
 def test_marks_inside_a_string_are_text(tmp_path: Path) -> None:
     (tmp_path / "registry.toml").write_text(
         'schema = 1\n[adapters.a]\ndescription = """\n<<<<<<< HEAD\n"""\n'
     )
     assert "<<<<<<<" in Registry.open(tmp_path).adapter("a").description
+
+
+def test_another_mistake_is_told_where_a_string_is_ruled_off(tmp_path: Path) -> None:
+    (tmp_path / "registry.toml").write_text(
+        'schema = 1\n[adapters.a]\ndescription = """\nIt\n=======\n"""\ntags = [\n'
+    )
+    with pytest.raises(RegistryError, match="is not valid TOML"):
+        Registry.open(tmp_path)
