@@ -52,7 +52,10 @@ def test_every_command_tells_of_the_conflict(
 ) -> None:
     for content in ("one", "two"):
         workshop.publish(Registry.open(project), "sums", content)
-    (project / "folder").mkdir()
+    adapter = project / "folder"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (adapter / "adapter_model.safetensors").write_bytes(b"")
     path = project / "registry.toml"
     text = path.read_text()
     line = text.count("\n") + 5
