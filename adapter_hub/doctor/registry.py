@@ -47,7 +47,7 @@ def read(path: Path | None, opened: list[Registry]) -> Iterator[Finding]:
         yield Finding("registry", "warning", text, "correct its name, or leave it to who wrote it")
     if len(unknown) > _NAMED:
         text = f"and {len(unknown) - _NAMED} more keys that are not known"
-        yield Finding("registry", "warning", text, "adapter-hub list names them all")
+        yield Finding("registry", "warning", text, "adapter-hub status names them all")
     for text in doubles[:_NAMED]:
         yield Finding("registry", "warning", text, "adapter-hub history NAME, of each")
 

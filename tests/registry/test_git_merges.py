@@ -315,16 +315,26 @@ class Branches:
         """What the two edits mean in either order, as far as they can follow each other."""
         pair = ((one, "ann"), (other, "bob"))
         alone = [self.edited(each) for each in pair]
-        if alone[0] == alone[1]:
-            return [tomli.loads(str(alone[0]))]
-        texts = [self.edited(*order) for order in (pair, pair[::-1])]
-        # Removed under its old name, and there under the new one: nobody's work is lost.
-        texts += [
-            alone[who]
-            for who in (0, 1)
-            if "rename" in pair[who][0] and pair[1 - who][0] == "remove"
-        ]
-        return [tomli.loads(each) for each in texts if each is not None]
+        orders = (
+            [alone[0]] if alone[0] == alone[1] else [self.edited(*pair), self.edited(*pair[::-1])]
+        )
+        return [tomli.loads(each) for each in orders if each is not None]
+
+    def unseen(self, one: str, other: str) -> list[Any]:
+        """What a rename that moves its entry can come to, and nothing in the file tells.
+
+        Removed under its old name it is there under its new one; renamed to two names, a recipe
+        without versions is there twice. No work is lost by either.
+        """
+        pair = ((one, "ann"), (other, "bob"))
+        sides = [tomli.loads(str(self.edited(each))) for each in pair]
+        renamed = [side for side, edit in zip(sides, (one, other), strict=True) if "rename" in edit]
+        if "remove" in (one, other):
+            return renamed
+        if len(renamed) < 2:
+            return []
+        adapters = {**renamed[0]["adapters"], **renamed[1]["adapters"]}
+        return [{**renamed[0], "adapters": adapters}]
 
 
 def is_refused(path: Path, text: str, *, large: bool, monkeypatch: pytest.MonkeyPatch) -> bool:
@@ -360,6 +370,8 @@ def verdict(
     bases = {each.recipe.base for each in registry.adapters()}
     if find_doubles(registry) or not bases <= {*registry.base_names()}:
         return "told"
+    if tomli.loads(text) in branches.unseen(one, other):
+        return "unseen"
     return f"wrong:\n{text}"
 
 
@@ -416,10 +428,12 @@ def test_merges_that_were_or_would_be_silently_wrong(
         ("among others", "remove a base", "use the spare base", "told"),
         ("among others", "train a twin", "train a twin", "conflict"),
         ("tables", "set an alias", "drop an alias", "conflict"),
-        ("tables behind", "edit an option", "add an option", "both"),
+        ("tables behind", "add an option", "set an alias", "both"),
+        ("among others", "rename far", "remove", "unseen"),
+        ("never trained", "rename far", "rename to the front", "unseen"),
         ("keys apart", "set an alias", "drop an alias", "conflict"),
     ):
-        folder = tmp_path / f"{layout} {one}"
+        folder = tmp_path / f"{layout} {one} {other}"
         folder.mkdir()
         branches = Branches(folder, layouts[layout])
         found = verdict(branches, one, other, tmp_path / "registry.toml", monkeypatch)
