@@ -87,7 +87,7 @@ def check(path: Path, text: str, meaning: Mapping[str, Any]) -> None:
 
 def at_line(path: Path, text: str, error: SchemaError) -> RegistryError:
     """The error that names the line where ``error`` is. Raises RegistryError, as ``line_of``."""
-    from adapter_hub.registry.splice import dotted
+    from adapter_hub.registry.values import dotted
 
     line = line_of(path, text, error.path)
     place = f"{path}:{line}" if line else str(path)

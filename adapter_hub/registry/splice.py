@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Container, Mapping
-from datetime import date, time
 from typing import Any
 
 import tomli
 
 from adapter_hub.errors import RegistryError
 from adapter_hub.registry.scan import Header, Path, Scan, line_end
+from adapter_hub.registry.values import dotted, format_value
 
 KEY_ORDER = (
     *("schema", "source", "revision"),
@@ -27,19 +27,9 @@ KEY_ORDER = (
 """The order of keys in a block; keys that are not listed come last, by name."""
 
 _PLAIN_FORM = "write the entry as [adapters.NAME] with one key a line, then try again"
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _BLANK_LINE = re.compile(r"[ \t]*\r?\n")
 _BLANK_LINES = re.compile(r"(?:[ \t]*\r?\n)+")
 _BLANK_LINES_AT_END = re.compile(r"(?<=\n)(?:[ \t]*\r?\n)+\Z")
-_ESCAPES = {
-    '"': '\\"',
-    "\\": "\\\\",
-    "\b": "\\b",
-    "\t": "\\t",
-    "\n": "\\n",
-    "\f": "\\f",
-    "\r": "\\r",
-}
 
 
 def splice(
@@ -114,33 +104,6 @@ def same(left: Any, right: Any) -> bool:
     if type(left) is not type(right):
         return False
     return bool(left == right or (left != left and right != right))
-
-
-def dotted(path: Path) -> str:
-    """A dotted TOML key, quoted where needed."""
-    return ".".join(part if _BARE_KEY.fullmatch(part) else _string(part) for part in path)
-
-
-def format_value(value: Any) -> str:
-    """A value as TOML on one line. Raises TypeError for what TOML cannot say."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return _string(value)
-    if isinstance(value, int):
-        return str(int(value))
-    if isinstance(value, float):
-        return _float(float(value))
-    if isinstance(value, (date, time)):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(format_value, value)) + "]"
-    if isinstance(value, Mapping):
-        inside = ", ".join(
-            f"{dotted((key,))} = {format_value(item)}" for key, item in value.items()
-        )
-        return f"{{ {inside} }}" if inside else "{}"
-    raise TypeError(f"TOML has no form for {value!r}")
 
 
 def format_block(path: Path, table: Mapping[str, Any], newline: str = "\n") -> str:
@@ -342,23 +305,6 @@ def _key_rank(key: str) -> tuple[int, str]:
 def sibling_rank(key: str) -> tuple[int, str, str]:
     """By what entries and versions are sorted. Versions sort as numbers, names without case."""
     return (int(key), "", "") if key.isdecimal() else (-1, key.casefold(), key)
-
-
-def _string(text: str) -> str:
-    escaped = "".join(
-        _ESCAPES.get(char)
-        or (f"\\u{ord(char):04x}" if ord(char) < 0x20 or ord(char) == 0x7F else char)
-        for char in text
-    )
-    return f'"{escaped}"'
-
-
-def _float(value: float) -> str:
-    text = repr(value)
-    mantissa, exponent, _ = text.partition("e")
-    if mantissa.lstrip("-") in ("inf", "nan") or "." in mantissa or exponent:
-        return text
-    return f"{mantissa}.0"
 
 
 def require_meaning(text: str, intended: Mapping[str, Any]) -> None:

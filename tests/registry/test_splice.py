@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 import tomli
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from registry.documents import TRICKY, RegistryText, registries
+from registry.documents import VALUES, RegistryText, registries
 
 from adapter_hub.errors import RegistryError
-from adapter_hub.registry.splice import format_value, rename_entry, splice
+from adapter_hub.registry.splice import rename_entry, splice
 
-VALUES = st.recursive(
-    st.one_of(st.text(TRICKY), st.integers(), st.floats(allow_nan=False), st.booleans()),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(TRICKY), inner, max_size=3),
-    max_leaves=6,
-)
 CREATED = datetime(2026, 3, 4, 5, 6, 7, tzinfo=timezone.utc)
 MANY = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
@@ -41,38 +36,6 @@ def is_part_of(small: list[str], large: list[str]) -> bool:
     """Whether ``small`` is ``large`` with lines left out."""
     rest = iter(large)
     return all(line in rest for line in small)
-
-
-@given(VALUES)
-def test_a_formatted_value_reads_back(value: Any) -> None:
-    assert tomli.loads(f"value = {format_value(value)}")["value"] == value
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (1e16, "1e+16"),
-        (5.0, "5.0"),
-        (2e-4, "0.0002"),
-        (float("inf"), "inf"),
-        (float("nan"), "nan"),
-        (True, "true"),
-        ("a\x00\x7f\n", '"a\\u0000\\u007f\\n"'),
-        (CREATED, "2026-03-04T05:06:07Z"),
-        (datetime(2026, 3, 4, 5), "2026-03-04T05:00:00"),
-        (date(2026, 3, 4), "2026-03-04"),
-        ({"a b": []}, '{ "a b" = [] }'),
-        ({}, "{}"),
-    ],
-)
-def test_format_value(value: Any, text: str) -> None:
-    assert format_value(value) == text
-    assert repr(tomli.loads(f"value = {text}")["value"]) == repr(value)
-
-
-def test_what_toml_has_no_form_for() -> None:
-    with pytest.raises(TypeError, match="no form"):
-        format_value(None)
 
 
 @MANY
