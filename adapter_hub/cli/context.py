@@ -51,7 +51,11 @@ class Context:
         Of these ``adapters``, or of all, and of what is no adapter.
         """
         for each in registry.unknown_keys(adapters):
-            self.say(f"{click.style('Warning:', fg='yellow')} {each}")
+            self.warn(each)
+
+    def warn(self, text: str) -> None:
+        """Say what may be wrong and stops nothing."""
+        self.say(f"{click.style('Warning:', fg='yellow')} {text}")
 
     def say(self, text: str) -> None:
         """Talk, on stderr."""

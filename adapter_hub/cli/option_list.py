@@ -27,7 +27,7 @@ def options_json(options: Iterable[Option]) -> list[dict[str, Any]]:
 
 def print_options(options: Iterable[Option]) -> None:
     """A line for each, and its help below."""
-    from adapter_hub.registry.splice import format_value
+    from adapter_hub.registry.values import format_value
 
     width = min(96, shutil.get_terminal_size().columns)
     for each in options:

@@ -21,10 +21,13 @@ def command(context: Context, names: tuple[str, ...], exit_code: bool, as_json: 
     of a version are hashed again only when their size or times say that they may have changed;
     `verify` always reads them.
     """
+    from adapter_hub.registry.duplicates import find_doubles
     from adapter_hub.training.status import all_status
 
     registry = context.open_registry()
     context.warn_of_unknown_keys(registry, names)
+    for each in () if names else find_doubles(registry):
+        context.warn(each)
     states = all_status(registry, names)
     if as_json:
         print_json([each.as_json() for each in states])

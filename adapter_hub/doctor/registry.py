@@ -11,6 +11,7 @@ from pathlib import Path
 
 from adapter_hub.doctor.findings import Finding, size
 from adapter_hub.errors import RegistryError, RegistryNotFoundError
+from adapter_hub.registry.duplicates import find_doubles
 from adapter_hub.registry.lockfile import differences, read_lock, resolve_registry
 from adapter_hub.registry.store import Registry
 
@@ -27,6 +28,7 @@ def read(path: Path | None, opened: list[Registry]) -> Iterator[Finding]:
         adapters = list(registry.adapters())
         bases = [registry.base(name) for name in registry.base_names()]
         unknown = registry.unknown_keys()
+        doubles = find_doubles(registry)
     except RegistryNotFoundError as error:
         yield Finding("registry", "warning", error.message, error.hint)
         return
@@ -45,7 +47,9 @@ def read(path: Path | None, opened: list[Registry]) -> Iterator[Finding]:
         yield Finding("registry", "warning", text, "correct its name, or leave it to who wrote it")
     if len(unknown) > _NAMED:
         text = f"and {len(unknown) - _NAMED} more keys that are not known"
-        yield Finding("registry", "warning", text, "adapter-hub list names them all")
+        yield Finding("registry", "warning", text, "adapter-hub status names them all")
+    for text in doubles[:_NAMED]:
+        yield Finding("registry", "warning", text, "adapter-hub history NAME, of each")
 
 
 def folders(registry: Registry) -> Iterator[Finding]:

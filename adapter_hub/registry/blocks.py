@@ -22,7 +22,7 @@ _HEADER = re.compile(
 # Names of other forms are for the schema to refuse. (model.py knows the rule; importing it takes
 # as long as reading a thousand adapters.)
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.))*(?<![._-])")
-_EXOTIC = ('"""', "'''", "\n<<<<<<< ")
+_EXOTIC = ('"""', "'''", *(f"\n{mark * 7}" for mark in "<|=>"))
 _INDENTED = re.compile(r"\n[ \t\r]+\[")
 
 
@@ -75,7 +75,7 @@ class Blocks:
 def find_blocks(text: str) -> Blocks | None:
     """The entries of ``text``; None when it is written in a form where only tomli can tell.
 
-    That is: multi-line strings, indented headers, other headers than those of entries, the mark
+    That is: multi-line strings, indented headers, other headers than those of entries, a mark
     that git leaves where branches disagree (in an entry nobody looks at it must be seen), or an
     entry whose blocks do not stand together below its own header. (``schema`` stands above all.)
     """

@@ -15,7 +15,8 @@ from adapter_hub.registry.tables import SchemaError, check_document
 LARGE = 100_000
 """Characters of a registry above which reading in blocks is worth it."""
 
-_CONFLICT = re.compile(r"^<{7} .*[^\s]", re.MULTILINE)
+_LOWER_MARK = re.compile(r"(?:\|{7}|={7}|>{7})(?: |\s*\Z)")
+_LINE = re.compile(r"\(at line (\d+)")
 
 
 def without_mark(content: str) -> str:
@@ -86,7 +87,7 @@ def check(path: Path, text: str, meaning: Mapping[str, Any]) -> None:
 
 def at_line(path: Path, text: str, error: SchemaError) -> RegistryError:
     """The error that names the line where ``error`` is. Raises RegistryError, as ``line_of``."""
-    from adapter_hub.registry.splice import dotted
+    from adapter_hub.registry.values import dotted
 
     line = line_of(path, text, error.path)
     place = f"{path}:{line}" if line else str(path)
@@ -124,13 +125,29 @@ def _part(text: str, where: tuple[str, ...]) -> tuple[int, str]:
 
 
 def _not_toml(path: Path, text: str, error: Exception) -> RegistryError:
-    mark = _CONFLICT.search(text)
+    mark = _mark_of_git(text, error)
     if mark:
-        line = text.count("\n", 0, mark.start()) + 1
         return RegistryError(
-            f"{path}:{line}: git left a conflict here ({mark[0]}): two branches changed the same lines.",
-            hint=f"keep what is meant of the lines down to >>>>>>>, then: git add {path.name}",
+            f"{path}:{mark[0]}: git left a conflict here ({mark[1]}): two branches changed the same "
+            "lines; nothing was changed.",
+            hint="keep what is meant of the lines from <<<<<<< to >>>>>>> and take out the marks, or "
+            f"all of one side: git checkout --ours {path.name} (or --theirs); "
+            f"then: git add {path.name}",
         )
     return RegistryError(
         f"{path} is not valid TOML: {error}.", hint="mend that line; nothing was changed"
     )
+
+
+def _mark_of_git(text: str, error: Exception) -> tuple[int, str] | None:
+    """The line of the first mark that git wrote where branches disagree, and the mark.
+
+    One of the lower marks alone, left by who mended the rest, is told only where TOML ends: a
+    string of many lines may be ruled off so.
+    """
+    found = _LINE.search(str(error))
+    wrong = int(found[1]) if found else 0
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.startswith("<<<<<<< ") or (number == wrong and _LOWER_MARK.match(line)):
+            return number, line.rstrip()
+    return None

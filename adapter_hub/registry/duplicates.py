@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -58,6 +59,28 @@ def find_duplicates(registry: Registry) -> tuple[list[Duplicates], int]:
         if len(members) > 1 and (references := _references(members)) not in named
     ]
     return sorted(groups, key=lambda each: (-each.bytes, each.versions)), room.total()
+
+
+def find_doubles(registry: Registry) -> list[str]:
+    """One line for each adapter that has a version of another one: its number, time and files.
+
+    git leaves two of them, and no conflict, where branches renamed one adapter to two names. A
+    bundle applied under another name looks the same, so this is no error. Raises RegistryError.
+    """
+    owners: dict[tuple[int, datetime, str], str] = {}
+    doubles: dict[tuple[str, str], int] = {}
+    for name in registry.adapter_names():
+        for number, version in registry.versions(name).items():
+            if version.files:
+                key = number, version.created, version_digest(version.files)
+                owner = owners.setdefault(key, name)
+                if owner != name:
+                    doubles.setdefault((owner, name), number)
+    return [
+        f"{registry.path}: {owner}@{number} and {name}@{number} are one version under two names; "
+        "if branches were merged that renamed one adapter to both, remove one of them"
+        for (owner, name), number in doubles.items()
+    ]
 
 
 def _references(members: Iterable[Member]) -> list[str]:

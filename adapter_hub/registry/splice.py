@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
-from datetime import date, time
+from collections.abc import Container, Mapping
 from typing import Any
 
 import tomli
 
 from adapter_hub.errors import RegistryError
 from adapter_hub.registry.scan import Header, Path, Scan, line_end
+from adapter_hub.registry.values import dotted, format_value
 
 KEY_ORDER = (
     *("schema", "source", "revision"),
@@ -27,19 +27,9 @@ KEY_ORDER = (
 """The order of keys in a block; keys that are not listed come last, by name."""
 
 _PLAIN_FORM = "write the entry as [adapters.NAME] with one key a line, then try again"
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _BLANK_LINE = re.compile(r"[ \t]*\r?\n")
 _BLANK_LINES = re.compile(r"(?:[ \t]*\r?\n)+")
 _BLANK_LINES_AT_END = re.compile(r"(?<=\n)(?:[ \t]*\r?\n)+\Z")
-_ESCAPES = {
-    '"': '\\"',
-    "\\": "\\\\",
-    "\b": "\\b",
-    "\t": "\\t",
-    "\n": "\\n",
-    "\f": "\\f",
-    "\r": "\\r",
-}
 
 
 def splice(
@@ -51,7 +41,7 @@ def splice(
     when the result would not mean exactly ``new``.
     """
     newline = newline or line_end(text)
-    for path, value in _changes((), old, new):
+    for path, value in _changes((), old, new, Scan(text).header_at):
         scan = Scan(text)
         inline = _inline_above(scan, path)
         if inline is not None:
@@ -116,33 +106,6 @@ def same(left: Any, right: Any) -> bool:
     return bool(left == right or (left != left and right != right))
 
 
-def dotted(path: Path) -> str:
-    """A dotted TOML key, quoted where needed."""
-    return ".".join(part if _BARE_KEY.fullmatch(part) else _string(part) for part in path)
-
-
-def format_value(value: Any) -> str:
-    """A value as TOML on one line. Raises TypeError for what TOML cannot say."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return _string(value)
-    if isinstance(value, int):
-        return str(int(value))
-    if isinstance(value, float):
-        return _float(float(value))
-    if isinstance(value, (date, time)):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(format_value, value)) + "]"
-    if isinstance(value, Mapping):
-        inside = ", ".join(
-            f"{dotted((key,))} = {format_value(item)}" for key, item in value.items()
-        )
-        return f"{{ {inside} }}" if inside else "{}"
-    raise TypeError(f"TOML has no form for {value!r}")
-
-
 def format_block(path: Path, table: Mapping[str, Any], newline: str = "\n") -> str:
     """A table as ``[path]`` with one key a line, and one block for each of its versions."""
     keys = [key for key in sorted(table, key=_key_rank) if not _is_block((*path, key), table[key])]
@@ -161,7 +124,9 @@ def _is_block(path: Path, value: Any) -> bool:
     return len(path) == 3 and path[2] == "versions" and isinstance(value, Mapping)
 
 
-def _changes(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[Path, Any]]:
+def _changes(
+    path: Path, old: Mapping[str, Any], new: Mapping[str, Any], headers: Container[Path]
+) -> list[tuple[Path, Any]]:
     """What to set (path, value) or remove (path, None), at entry or key level."""
     found: list[tuple[Path, Any]] = []
     for key in [*(key for key in old if key not in new), *new]:
@@ -169,8 +134,10 @@ def _changes(path: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> list
         before, after = old.get(key), new.get(key)
         if key in old and key in new and same(before, after):
             continue
-        if _is_edited_inside(here, key in old) and isinstance(after, Mapping):
-            found += _changes(here, before or {}, after)
+        is_table_below = len(here) > 2 and here in headers and isinstance(before, Mapping)
+        is_inside = is_table_below or _is_edited_inside(here, key in old)
+        if is_inside and isinstance(after, Mapping):
+            found += _changes(here, before or {}, after, headers)
         else:
             found.append((here, after))
     return found
@@ -193,9 +160,10 @@ def _apply(scan: Scan, path: Path, value: Any, newline: str) -> str:
         return _remove(scan, path, newline)
     if statement is not None:
         return text[: statement.value_start] + format_value(value) + text[statement.value_end :]
-    if _is_table_written_out(scan, path):
-        # A hand-made sub-table or dotted keys: the new value replaces them as one inline table.
+    if any(each.path[: len(path)] == path for each in scan.headers):
         return _apply(Scan(_remove(scan, path, newline)), path, value, newline)
+    if any(each.path[: len(path)] == path for each in scan.statements):
+        return _put_in_one(scan, path, value, newline)
     if isinstance(value, Mapping) and (path[-2:-1] == ("versions",) or len(path) == 2):
         return _insert_block(scan, path, format_block(path, value, newline), newline)
     return _insert_key(scan, path, value, newline)
@@ -227,6 +195,21 @@ def _remove(scan: Scan, path: Path, newline: str) -> str:
     for start, end in sorted(spans, reverse=True):
         text = _cut(text, start, end) if headers else text[:start] + text[end:]
     return text
+
+
+def _put_in_one(scan: Scan, path: Path, value: Any, newline: str) -> str:
+    """Write dotted keys anew as one inline table, where the first of them stands.
+
+    There, and not where it would stand in the order: git sees that another branch changed it too.
+    """
+    text = scan.text
+    first, *others = [each for each in scan.statements if each.path[: len(path)] == path]
+    for each in reversed(others):
+        text = text[: each.start] + text[each.end :]
+    above = scan.headers[first.header].path if first.header >= 0 else ()
+    line = f"{dotted(path[len(above) :])} = {format_value(value)}"
+    end = text[first.value_end : first.end] or newline
+    return text[: first.start] + line + end + text[first.end :]
 
 
 def _insert_key(scan: Scan, path: Path, value: Any, newline: str) -> str:
@@ -300,13 +283,6 @@ def _headers_below(scan: Scan, path: Path) -> list[Header]:
     return [header for header in scan.headers if header.path[: len(path)] == path]
 
 
-def _is_table_written_out(scan: Scan, path: Path) -> bool:
-    depth = len(path)
-    return any(each.path[:depth] == path for each in scan.headers) or any(
-        each.path[:depth] == path for each in scan.statements
-    )
-
-
 def _must_move(scan: Scan, headers: list[Header], old: str) -> bool:
     """Whether a block sorted with its neighbours under its old name, and no longer does."""
     section, new = headers[0].path[:2]
@@ -329,23 +305,6 @@ def _key_rank(key: str) -> tuple[int, str]:
 def sibling_rank(key: str) -> tuple[int, str, str]:
     """By what entries and versions are sorted. Versions sort as numbers, names without case."""
     return (int(key), "", "") if key.isdecimal() else (-1, key.casefold(), key)
-
-
-def _string(text: str) -> str:
-    escaped = "".join(
-        _ESCAPES.get(char)
-        or (f"\\u{ord(char):04x}" if ord(char) < 0x20 or ord(char) == 0x7F else char)
-        for char in text
-    )
-    return f'"{escaped}"'
-
-
-def _float(value: float) -> str:
-    text = repr(value)
-    mantissa, exponent, _ = text.partition("e")
-    if mantissa.lstrip("-") in ("inf", "nan") or "." in mantissa or exponent:
-        return text
-    return f"{mantissa}.0"
 
 
 def require_meaning(text: str, intended: Mapping[str, Any]) -> None:

@@ -9,6 +9,12 @@ from hypothesis import strategies as st
 
 # What a careless scanner trips over, and letters between.
 TRICKY = "ab1 \t\"'#[]{}=,.\\-_é☃"
+VALUES = st.recursive(
+    st.one_of(st.text(TRICKY), st.integers(), st.floats(allow_nan=False), st.booleans()),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(TRICKY), inner, max_size=3),
+    max_leaves=6,
+)
+"""What a document may hold, as Python has it."""
 NEWLINES = st.sampled_from(["\n", "\r\n"])
 SPACES = st.sampled_from(["", " ", "  ", "\t"])
 BARE = string.ascii_letters + string.digits + "_-"

@@ -11,7 +11,7 @@ import pytest
 from workshop import edit_json
 
 from adapter_hub.errors import RegistryError
-from adapter_hub.registry.duplicates import Duplicates, find_duplicates
+from adapter_hub.registry.duplicates import Duplicates, find_doubles, find_duplicates
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import file_digests, version_digest
 
@@ -67,6 +67,30 @@ def test_the_same_whole_is_not_told_twice(make: Make, tmp_path: Path) -> None:
         ("version", ["a@1", "a@2"], 3)
     ]
     assert total == 3
+
+
+def test_one_version_under_two_names(
+    make: Make, tmp_path: Path, hub: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("zeta", "aa"):
+        make(name, 1, weights="w")
+        make(name, 2, weights="x")
+    make("of-another-number", 3, weights="w")
+    make("other", 1, weights="o")
+    for name in ("empty", "void"):
+        make(name, 1)
+    path = tmp_path / "registry.toml"
+    text = path.read_text()
+    for name in ("zeta", "aa", "of-another-number", "other", "empty", "void"):
+        first = text.index(f"[adapters.{name}.")
+        text = f'{text[:first]}[adapters.{name}]\nbase = "llama"\n\n{text[first:]}'
+    path.write_text(text)
+    [told] = find_doubles(Registry.open(tmp_path))
+    assert "aa@1 and zeta@1 are one version under two names" in told
+    monkeypatch.chdir(tmp_path)
+    assert f"Warning: {told}" in hub("status").err
+    assert "two names" not in hub("status", "aa").err
+    assert told in hub("doctor", "--offline").out
 
 
 def test_versions_without_files_or_weights_have_nothing_in_common(

@@ -140,7 +140,7 @@ def test_a_block_written_otherwise_is_read_alone(block: str) -> None:
         "metrics = { a = }\ncreated = 2026-01-01T00:00:00Z",
         "metrics = { a = 01 }\ncreated = 2026-01-01T00:00:00Z",
         "created = 2026-01-01T00:00:00Z\ncreated = 2026-01-01T00:00:00Z",
-        "=======\ncreated = 2026-01-01T00:00:00Z",
+        "= 7\ncreated = 2026-01-01T00:00:00Z",
     ],
 )
 def test_an_error_that_list_meets_names_its_line(
