@@ -8,7 +8,7 @@ is neither parsed nor altered. Any other text is one window.
 from __future__ import annotations
 
 import copy
-from collections.abc import ItemsView, Iterator, MutableMapping, ValuesView
+from collections.abc import Container, ItemsView, Iterator, MutableMapping, ValuesView
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +207,8 @@ def _spliced(path: Path, blocks: Blocks, changes: Changes) -> str:
 def _windows(blocks: Blocks, changes: Changes) -> list[tuple[int, int, list[Key]]]:
     """The places of the entries to look at: first, last, and which changes lie between them."""
     windows: list[tuple[int, int, list[Key]]] = []
-    for first, last, key in sorted((*_places(blocks, key), key) for key in changes):
+    gone = {key for key, table in changes.items() if table is None}
+    for first, last, key in sorted((*_places(blocks, key, gone), key) for key in changes):
         first, last = max(first - 1, 0), min(last + 1, len(blocks.starts) - 1)
         if windows and first <= windows[-1][1]:
             low, high, inside = windows.pop()
@@ -222,12 +223,16 @@ def _window(blocks: Blocks, first: int, last: int) -> tuple[int, int]:
     return blocks.span(max(first - 1, 0), min(last + 1, len(blocks.starts) - 1))
 
 
-def _places(blocks: Blocks, key: Key) -> tuple[int, int]:
-    """The place of an entry, first and last, or the places that a new one comes between."""
+def _places(blocks: Blocks, key: Key, gone: Container[Key] = ()) -> tuple[int, int]:
+    """The place of an entry, first and last, or the places that a new one comes between.
+
+    Those that are ``gone`` with the same edit have no say in where.
+    """
     section, name = key
     places = blocks.places[section]
     if name in places:
         return places[name], places[name]
+    places = {each: place for each, place in places.items() if (section, each) not in gone}
     rank = sibling_rank(name)
     later = next((place for each, place in places.items() if sibling_rank(each) > rank), None)
     if later is None:

@@ -111,6 +111,13 @@ def edited(text: str, steps: list[tuple[Any, ...]]) -> str:
 MANY = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
 
+def test_what_goes_has_no_say_in_where_what_comes_stands() -> None:
+    text = "schema = 1\n" + "".join(f'[adapters.{each}]\nbase = "b"\n' for each in ("b", "a", "B2"))
+    steps = [("drop", "b"), ("put", "adapters", "a-1")]
+    whole = outcome(lambda: edited(text, steps), 1 << 60)
+    assert outcome(lambda: edited(text, steps), 0) == whole
+
+
 @MANY
 @given(st.data())
 def test_parts_are_edited_as_the_whole_is(data: st.DataObject) -> None:
