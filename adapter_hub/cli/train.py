@@ -10,6 +10,7 @@ import click
 
 from adapter_hub.cli.context import Context, json_option, pass_context, print_fields, print_json
 from adapter_hub.cli.train_stale import refuse_others, train_all_stale
+from adapter_hub.training.run_options import RunOptions
 
 if TYPE_CHECKING:
     from adapter_hub.training.estimate import Estimate
@@ -74,6 +75,43 @@ if TYPE_CHECKING:
 @click.option(
     "--on-bad-row", type=click.Choice(["fail", "skip"]), help="What to do with an unusable row."
 )
+@click.option(
+    "--quantize",
+    type=click.Choice(["none", "4bit", "8bit"]),
+    help="Load the base in so few bits; needs bitsandbytes.",
+)
+@click.option(
+    "--checkpoint-activations/--no-checkpoint-activations",
+    default=None,
+    help="Compute activations anew for the backward pass: less memory, more time.",
+)
+@click.option("--eval-every", type=int, help="Steps from one held-out loss to the next; 0: only at the end.")
+@click.option(
+    "--early-stop", type=int, help="Stop after so many held-out losses without a better one; 0: never."
+)
+@click.option(
+    "--save-every",
+    type=click.IntRange(min=1),
+    help="Save the run's state every so many steps, and not only every half minute.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=0),
+    default=RunOptions.samples,
+    show_default=True,
+    help="Answers to show at the end, of the base and of the adapter.",
+)
+@click.option(
+    "--sample-every",
+    type=click.IntRange(min=1),
+    help="Show the adapter's answers every so many steps, too.",
+)
+@click.option(
+    "--track",
+    multiple=True,
+    type=click.Choice(["tensorboard", "wandb", "mlflow", "trackio"]),
+    help="Send the losses there as well; repeatable.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run of this recipe.")
 @click.option("--restart", is_flag=True, help="Give an interrupted run of this recipe up.")
 @click.option(
@@ -95,6 +133,10 @@ def command(
     data_options: tuple[str, ...],
     eval_data: str | None,
     column_map: tuple[str, ...],
+    save_every: int | None,
+    samples: int,
+    sample_every: int | None,
+    track: tuple[str, ...],
     resume: bool,
     restart: bool,
     stale: bool,
@@ -156,6 +198,7 @@ def command(
             catalog=catalog,
             resume=resume,
             restart=restart,
+            options=RunOptions(samples, sample_every, save_every, track),
             say=context.say,
             on_step=on_step,
         )

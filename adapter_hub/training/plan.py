@@ -179,7 +179,7 @@ def resolved(recipe: Recipe, base: Base) -> dict[str, Any]:
         **({"data_options": dict(recipe.data_options)} if recipe.data_options else {}),
         "eval_data": recipe.eval_data,
         "column_map": dict(recipe.column_map),
-        "training": dict(vars(recipe.training)),
+        "training": recipe.training.told(),
     }
 
 
