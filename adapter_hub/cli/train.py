@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,9 +86,13 @@ if TYPE_CHECKING:
     default=None,
     help="Compute activations anew for the backward pass: less memory, more time.",
 )
-@click.option("--eval-every", type=int, help="Steps from one held-out loss to the next; 0: only at the end.")
 @click.option(
-    "--early-stop", type=int, help="Stop after so many held-out losses without a better one; 0: never."
+    "--eval-every", type=int, help="Steps from one held-out loss to the next; 0: only at the end."
+)
+@click.option(
+    "--early-stop",
+    type=int,
+    help="Stop after so many held-out losses without a better one; 0: never.",
 )
 @click.option(
     "--save-every",
@@ -198,8 +203,8 @@ def command(
             catalog=catalog,
             resume=resume,
             restart=restart,
-            options=RunOptions(samples, sample_every, save_every, track),
-            say=context.say,
+            run_options=RunOptions(samples, sample_every, save_every, track),
+            say=on_step.say,
             on_step=on_step,
         )
     if process_index():
@@ -217,6 +222,8 @@ def print_result(context: Context, result: TrainResult) -> None:
     held_out = None
     if result.eval_loss is not None and result.base_eval_loss is not None:
         held_out = f"{result.base_eval_loss:.3f} (base) → {result.eval_loss:.3f}, perplexity {result.perplexity:.2f}"
+        if result.best_step != result.steps:
+            held_out += f"; the weights of step {result.best_step} are kept"
     print_fields(
         [
             ("version", f"{result.name}@{result.version}"),
@@ -229,7 +236,17 @@ def print_result(context: Context, result: TrainResult) -> None:
             ("files", _from_here(result.path)),
         ]
     )
+    for sample in result.samples:
+        _print_sample(sample)
     context.say(f'next: adapter-hub run {result.name} "…"')
+
+
+def _print_sample(sample: Mapping[str, Any]) -> None:
+    from adapter_hub.training.watch import on_a_line
+
+    click.echo(f"\n{sample['where']}: {on_a_line(sample['prompt'], keep_end=True)}")
+    told = {key: on_a_line(sample[key] or "") for key in ("expected", "base", "adapter")}
+    print_fields([(key, text or "(nothing)") for key, text in told.items()])
 
 
 def _print_estimate(expected: Estimate) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from adapter_hub.errors import AdapterHubError, OptionError
@@ -84,6 +86,15 @@ def attach(method: Offer, model: Any, peft_config: PeftConfig) -> Any:
         raise refused(method, error) from error
     require_trainable(method, peft_model.get_nb_trainable_parameters()[0])
     return peft_model
+
+
+@contextlib.contextmanager
+def without_adapter(model: Any) -> Iterator[None]:
+    """The bare base. A method that cannot be switched off stays as it is."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(AttributeError, NotImplementedError):
+            stack.enter_context(model.disable_adapter())
+        yield
 
 
 def trainable_line(trainable: int, total: int) -> str:

@@ -83,6 +83,11 @@ def settle(
         raise UsageError(
             f"the recipe of {name!r} names no data.", hint=f"adapter-hub train {name} --data DATA"
         )
+    if recipe.training.early_stop and recipe.training.eval_fraction == 0:
+        raise UsageError(
+            "early_stop needs held-out rows, and eval_fraction is 0.",
+            hint=f"adapter-hub train {name} --eval-fraction 0.1, or --early-stop 0",
+        )
     method = catalog.find("method", recipe.method)
     data = find_source(recipe.data, root, catalog, recipe.data_options)
     held_out = _held_out(recipe, data, root, catalog)

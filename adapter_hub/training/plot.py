@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 
-from adapter_hub.training.checkpoint import Progress
+from adapter_hub.training.progress import Progress
 
 SMOOTHING = 0.9
 
@@ -15,7 +15,7 @@ def loss_plot(title: str, progress: Progress) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    losses = [entry["loss"] for entry in progress.history]
+    losses = list(progress.history.loss)
     steps = range(1, len(losses) + 1)
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)

@@ -185,6 +185,11 @@ def _split(
         return Examples(data.table), Examples(held_out_data.table)
     fraction = plan.recipe.training.eval_fraction
     examples, held_out = split(data, fraction, plan.recipe.training.seed)
+    if held_out is None and plan.recipe.training.early_stop:
+        raise DataError(
+            f"{plan.data} has so few rows that none are held out, and early_stop needs some.",
+            hint="say how many: --eval-fraction 0.2, or --early-stop 0",
+        )
     if held_out is not None:
         choice = "" if fraction is not None else f" ({_CHOOSE})"
         say(f"{len(held_out):,} of {len(data.table):,} examples held out for evaluation{choice}")

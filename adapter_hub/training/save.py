@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -35,10 +36,10 @@ def save_version(
     plan: Plan,
     model: Any,
     record: dict[str, Any],
-    plot: bytes | None,
+    pages: Mapping[str, bytes],
     metrics: dict[str, float],
 ) -> tuple[int, Version]:
-    """Write the adapter as a new version and return its number and entry.
+    """Write the adapter, with its plots and reports, as a new version; its number and entry.
 
     Raises RegistryError, ConflictError.
     """
@@ -47,8 +48,8 @@ def save_version(
     with staging_folder(registry, name) as folder:
         try:
             write_adapter(model, plan.base, folder)
-            if plot is not None:
-                (folder / "loss.png").write_bytes(plot)
+            for page, content in pages.items():
+                (folder / page).write_bytes(content)
             write_record(folder, {**record, "created": created.isoformat().replace("+00:00", "Z")})
         except Exception as error:
             # safetensors reports a full disk in its own error class.

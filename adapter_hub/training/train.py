@@ -9,7 +9,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +32,12 @@ from adapter_hub.training.processes import (
     process_index,
 )
 from adapter_hub.training.provenance import provenance
+from adapter_hub.training.run_options import RunOptions
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from adapter_hub.training.checkpoint import Progress
+    from adapter_hub.training.progress import Progress
 
 CHECKPOINT = "checkpoint.safetensors"
 OnStep = Callable[["Progress", int], None]
@@ -47,7 +48,11 @@ def _silent(*_said: object) -> None: ...
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What ``train --json`` prints. Losses are nats a token; ``seconds`` is the loop's time."""
+    """What ``train --json`` prints. Losses are nats a token; ``seconds`` is the loop's time.
+
+    ``best_step`` is the one whose weights were kept: that of the lowest held-out loss. ``samples``
+    has ``where``, ``prompt``, ``expected``, ``base``, ``adapter`` and ``during`` of each.
+    """
 
     name: str
     version: int
@@ -64,6 +69,8 @@ class TrainResult:
     perplexity: float | None
     seconds: float
     tokens_per_second: float
+    best_step: int | None
+    samples: list[dict[str, Any]]
 
 
 def train(
@@ -74,6 +81,7 @@ def train(
     catalog: Catalog | None = None,
     resume: bool | None = False,
     restart: bool = False,
+    run_options: RunOptions | None = None,
     say: Say = _silent,
     on_step: OnStep = _silent,
 ) -> TrainResult:
@@ -96,11 +104,13 @@ def train(
         if resume:
             _require_checkpoint(name, workspace)
         job = prepare(plan, registry, catalog, workspace / _scratch(), say)
-        fitted = fit(plan, job, workspace / CHECKPOINT, resume, restart, say, on_step)
+        state = workspace / CHECKPOINT
+        options = run_options or RunOptions()
+        fitted = fit(plan, job, state, resume, restart, options, say, on_step)
         result = None
         if fitted.accelerator.is_main_process:
             result = _record(plan, job, registry, fitted, say)
-            (workspace / CHECKPOINT).unlink(missing_ok=True)
+            state.unlink(missing_ok=True)
         return from_first(fitted.accelerator, result)
 
 
@@ -110,6 +120,7 @@ class Fitted:
 
     model: Any
     progress: Progress
+    samples: list[dict[str, Any]]
     dtype: str
     accelerator: Accelerator
 
@@ -120,6 +131,7 @@ def fit(
     state: Path,
     resume: bool | None,
     restart: bool,
+    options: RunOptions,
     say: Say,
     on_step: OnStep,
 ) -> Fitted:
@@ -134,6 +146,7 @@ def fit(
     from adapter_hub.loading.dtype import choose_dtype
     from adapter_hub.training.build import attach, trainable_line
     from adapter_hub.training.loop import Run, train_loop
+    from adapter_hub.training.watch import Watch
 
     settings = plan.recipe.training
     dtype, why = choose_dtype(settings.dtype)
@@ -148,6 +161,10 @@ def fit(
     model = attach(plan.method, model, job.peft_config)
     say(trainable_line(*model.get_nb_trainable_parameters()))
     accelerator = make_accelerator()
+    if accelerator.is_fsdp2 or not accelerator.is_main_process:
+        # One process alone cannot generate with a model of which it has a shard.
+        options = replace(options, samples=0)
+    watch = Watch(job, model, options, say)
     run = Run(
         name=plan.name,
         method=plan.method.name,
@@ -162,11 +179,15 @@ def fit(
         pad_id=job.tokenizer.pad_token_id,
         checkpoint=state,
         identity=identity,
+        watch=watch,
+        save_every=options.save_every,
     )
     progress = train_loop(run, resume, on_step)
     _check_prompt_path(plan, job)
+    watch.finish(progress)
     gather_adapter(accelerator, model)
-    return Fitted(model, progress, str(dtype).removeprefix("torch."), accelerator)
+    samples = watch.told(progress)
+    return Fitted(model, progress, samples, str(dtype).removeprefix("torch."), accelerator)
 
 
 def _run_identity(plan: Plan, job: Job, dtype: str) -> str:
@@ -233,15 +254,14 @@ def _record(plan: Plan, job: Job, registry: Registry, fitted: Fitted, say: Say) 
     from adapter_hub.registry.versions import version_digest
     from adapter_hub.training.hardware import hardware
     from adapter_hub.training.plot import loss_plot
+    from adapter_hub.training.progress import best_evaluation
     from adapter_hub.training.save import save_version
 
     model, progress = fitted.model, fitted.progress
     trainable, total = model.get_nb_trainable_parameters()
-    eval_loss = progress.evaluations[-1]["loss"] if job.held_out is not None else None
-    tail = progress.history[-max(1, len(progress.history) // 10) :]
-    train_loss = sum(each["loss"] * each["loss_tokens"] for each in tail) / sum(
-        each["loss_tokens"] for each in tail
-    )
+    best = best_evaluation(progress.evaluations)
+    eval_loss = None if best is None else best["loss"]
+    train_loss = progress.history.mean_loss(max(1, len(progress.history) // 10))
     perplexity = None if eval_loss is None else math.exp(min(eval_loss, 700.0))
     losses = {
         "train_loss": train_loss,
@@ -254,12 +274,12 @@ def _record(plan: Plan, job: Job, registry: Registry, fitted: Fitted, say: Say) 
         **provenance(plan, job, progress, fitted.dtype, (trainable, total), metrics),
         "hardware": hardware(fitted.accelerator),
     }
+    pages: dict[str, bytes] = {}
     try:
-        plot = loss_plot(f"{plan.name} on {plan.base.name}", progress)
+        pages["loss.png"] = loss_plot(f"{plan.name} on {plan.base.name}", progress)
     except Exception as error:  # a picture is no reason to lose a training run
         say(f"no loss plot: {error}")
-        plot = None
-    number, version = save_version(registry, plan, model, record, plot, metrics)
+    number, version = save_version(registry, plan, model, record, pages, metrics)
     return TrainResult(
         name=plan.name,
         version=number,
@@ -276,6 +296,8 @@ def _record(plan: Plan, job: Job, registry: Registry, fitted: Fitted, say: Say) 
         eval_loss=eval_loss,
         base_eval_loss=progress.base_eval_loss,
         perplexity=perplexity,
+        best_step=None if best is None else int(best["step"]),
+        samples=fitted.samples,
     )
 
 

@@ -19,7 +19,9 @@ from safetensors.torch import load_file, save_file
 from adapter_hub.errors import Interrupted, OutOfMemoryError, TrainingError
 from adapter_hub.model import TrainingSettings
 from adapter_hub.registry.store import Registry
+from adapter_hub.training.checkpoint import peek
 from adapter_hub.training.loop import learning_rate
+from adapter_hub.training.run_options import RunOptions
 
 CHECKPOINT = "adapters/.runs/sums/checkpoint.safetensors"
 
@@ -175,6 +177,17 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(shop: Path) -> None:
     for field in ("steps", "tokens", "loss_tokens", "train_loss", "eval_loss", "base_eval_loss"):
         assert getattr(resumed, field) == getattr(whole, field), field
     assert not (shop / CHECKPOINT).exists()
+
+
+def test_the_state_is_saved_as_often_as_it_was_asked(shop: Path) -> None:
+    found: list[tuple[int, int]] = []
+
+    def on_step(progress: Any, _steps: int) -> None:
+        kept = peek(shop / CHECKPOINT)
+        found.append((progress.step, kept[1].step if kept else 0))
+
+    workshop.run_training(shop, steps=5, on_step=on_step, run_options=RunOptions(save_every=2))
+    assert found == [(1, 0), (2, 0), (3, 2), (4, 2), (5, 4)]
 
 
 def test_a_second_ctrl_c_stops_at_once(shop: Path) -> None:

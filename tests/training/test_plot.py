@@ -6,13 +6,16 @@ import struct
 
 import pytest
 
-from adapter_hub.training.checkpoint import Progress
 from adapter_hub.training.plot import _smoothed, loss_plot
+from adapter_hub.training.progress import History, Progress
 
 
 def progress(steps: int, evaluations: int) -> Progress:
+    history = History()
+    for n in range(1, steps + 1):
+        history.append(3.0 / n, 5, 9, 0.1)
     return Progress(
-        history=[{"loss": 3.0 / n, "loss_tokens": 5} for n in range(1, steps + 1)],
+        history=history,
         evaluations=[{"step": n, "loss": 2.0} for n in range(evaluations)],
     )
 
