@@ -24,6 +24,7 @@ from adapter_hub.training.held_out import Best, out_of_patience, steps_between
 from adapter_hub.training.loss import LossHead
 from adapter_hub.training.processes import prepared, reshard, summed
 from adapter_hub.training.progress import Progress, best_evaluation
+from adapter_hub.training.short_attention import ShortAttention
 from adapter_hub.training.stopping import stop_requests
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None])
     head = LossHead(run.model, model)
     # Shards come together for PEFT's own modules, in their own forward pass.
     fused = None if run.accelerator.is_fsdp2 else FusedLora(run.model)
+    attention = ShortAttention(run.model)
     every = _steps_between_looks(run)
     saved = time.monotonic()
     try:
@@ -107,6 +109,7 @@ def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None])
         raise
     finally:
         head.detach()
+        attention.detach()
         if fused is not None:
             fused.detach()
     return progress
