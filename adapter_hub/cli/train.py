@@ -234,6 +234,7 @@ def print_result(context: Context, result: TrainResult) -> None:
                 f"{result.steps:,} in {duration(result.seconds)}, {result.tokens_per_second:,.0f} tokens/s",
             ),
             ("files", _from_here(result.path)),
+            ("report", _from_here(f"{result.path}/report.html")),
         ]
     )
     for sample in result.samples:

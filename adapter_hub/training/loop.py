@@ -21,6 +21,7 @@ from adapter_hub.training.build import without_adapter
 from adapter_hub.training.data import Examples
 from adapter_hub.training.fused_lora import FusedLora
 from adapter_hub.training.held_out import Best, out_of_patience, steps_between
+from adapter_hub.training.learning_rate import learning_rate
 from adapter_hub.training.loss import LossHead
 from adapter_hub.training.processes import prepared, reshard, summed
 from adapter_hub.training.progress import Progress, best_evaluation
@@ -174,20 +175,6 @@ def evaluate(run: Run, head: LossHead, examples: Examples) -> float:
             hint="try a lower --learning-rate or --dtype float32",
         )
     return total / int(examples.loss_tokens.sum())
-
-
-def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
-    """The learning rate of ``step`` (from 0): a linear warm-up, then the schedule down to 0."""
-    warmup = settings.warmup * steps if settings.warmup < 1 else settings.warmup
-    if step < warmup:
-        return settings.learning_rate * (step + 1) / (warmup + 1)
-    share = (step - warmup) / max(1.0, steps - warmup)
-    factor = {
-        "constant": 1.0,
-        "linear": 1.0 - share,
-        "cosine": 0.5 * (1.0 + math.cos(math.pi * share)),
-    }[settings.schedule]
-    return settings.learning_rate * factor
 
 
 def _start(

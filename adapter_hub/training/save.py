@@ -6,7 +6,7 @@ import json
 import platform
 import sys
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ def save_version(
     registry: Registry,
     plan: Plan,
     model: Any,
+    created: datetime,
     record: dict[str, Any],
     pages: Mapping[str, bytes],
     metrics: dict[str, float],
@@ -44,13 +45,12 @@ def save_version(
     Raises RegistryError, ConflictError.
     """
     name = plan.name
-    created = datetime.now(timezone.utc).replace(microsecond=0)
     with staging_folder(registry, name) as folder:
         try:
             write_adapter(model, plan.base, folder)
             for page, content in pages.items():
                 (folder / page).write_bytes(content)
-            write_record(folder, {**record, "created": created.isoformat().replace("+00:00", "Z")})
+            write_record(folder, record)
         except Exception as error:
             # safetensors reports a full disk in its own error class.
             raise RegistryError(

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -253,7 +254,6 @@ def _check_prompt_path(plan: Plan, job: Job) -> None:
 def _record(plan: Plan, job: Job, registry: Registry, fitted: Fitted, say: Say) -> TrainResult:
     from adapter_hub.registry.versions import version_digest
     from adapter_hub.training.hardware import hardware
-    from adapter_hub.training.plot import loss_plot
     from adapter_hub.training.progress import best_evaluation
     from adapter_hub.training.save import save_version
 
@@ -274,12 +274,14 @@ def _record(plan: Plan, job: Job, registry: Registry, fitted: Fitted, say: Say) 
         **provenance(plan, job, progress, fitted.dtype, (trainable, total), metrics),
         "hardware": hardware(fitted.accelerator),
     }
-    pages: dict[str, bytes] = {}
+    created = datetime.now(timezone.utc).replace(microsecond=0)
+    record["created"] = created.isoformat().replace("+00:00", "Z")
     try:
-        pages["loss.png"] = loss_plot(f"{plan.name} on {plan.base.name}", progress)
+        pages = _pages(plan, job, record, fitted)
     except Exception as error:  # a picture is no reason to lose a training run
-        say(f"no loss plot: {error}")
-    number, version = save_version(registry, plan, model, record, pages, metrics)
+        say(f"no plots and no report: {error}")
+        pages = {}
+    number, version = save_version(registry, plan, model, created, record, pages, metrics)
     return TrainResult(
         name=plan.name,
         version=number,
@@ -299,6 +301,23 @@ def _record(plan: Plan, job: Job, registry: Registry, fitted: Fitted, say: Say) 
         best_step=None if best is None else int(best["step"]),
         samples=fitted.samples,
     )
+
+
+def _pages(plan: Plan, job: Job, record: dict[str, Any], fitted: Fitted) -> dict[str, bytes]:
+    """The plots and the report of a run, by their files' names."""
+    from adapter_hub.training.plot import curves_of, loss_plot, training_plot
+    from adapter_hub.training.report import report_page
+    from adapter_hub.training.save import environment
+
+    title = f"{plan.name} on {plan.base.name}"
+    settings = plan.recipe.training
+    curves = curves_of(fitted.progress, settings, job.steps, job.examples.lengths)
+    told = {**record, "environment": environment()}
+    return {
+        "loss.png": loss_plot(title, curves),
+        "training.png": training_plot(title, curves),
+        "report.html": report_page(told, curves, fitted.samples),
+    }
 
 
 @contextlib.contextmanager
