@@ -160,6 +160,7 @@ def command(
     from adapter_hub.options import parse_assignment
     from adapter_hub.plugins import load_catalog
     from adapter_hub.training.plan import Changes, data_as_recipe_says, make_plan
+    from adapter_hub.training.tracking import check_trackers
 
     if settings["epochs"] is not None and settings["steps"] is not None:
         raise UsageError("--epochs and --steps exclude each other.")
@@ -183,6 +184,7 @@ def command(
     )
     catalog = load_catalog()
     # Everything that can be wrong in the arguments is found before torch is imported.
+    check_trackers(track)
     make_plan(registry, name, changes, catalog)
     context.prepare_libraries()
     if dry_run:

@@ -41,8 +41,7 @@ CHECKPOINT_SECONDS = 30.0
 class Run:
     """Everything the loop works on. Of several processes, the first writes ``checkpoint``.
 
-    Every ``save_every`` steps the state is written, besides every half minute. ``watch(progress)``
-    is called before the first step and when all of a step is done, its held-out loss with it.
+    Every ``save_every`` steps the state is written, besides every half minute.
     """
 
     name: str
@@ -58,15 +57,20 @@ class Run:
     pad_id: int
     checkpoint: Path
     identity: str
-    watch: Callable[[Progress], None]
     save_every: int | None = None
 
 
-def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None]) -> Progress:
+def train_loop(
+    run: Run,
+    resume: bool,
+    on_step: Callable[[Progress, int], None],
+    watch: Callable[[Progress], None],
+) -> Progress:
     """Train to the last step, or until the held-out loss gets no better.
 
     The model then has the weights of the lowest held-out loss. ``on_step(progress, steps)`` is
-    called after each step. Raises Interrupted once the state is saved, TrainingError at the first
+    called after each step; ``watch(progress)`` before the first one, and when all of a step is
+    done, its held-out loss with it. Raises Interrupted once the state is saved, TrainingError at the first
     loss that is no number.
     """
     settings = run.settings
@@ -83,7 +87,7 @@ def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None])
     every = _steps_between_looks(run)
     saved = time.monotonic()
     try:
-        progress, best = _start(run, resume, model, optimizer, head)
+        progress, best = _start(run, resume, model, optimizer, head, watch)
         _look_if_due(run, every, head, progress, best)  # the state was saved before it
         with stop_requests() as stop_requested:
             while not _finished(run, progress):
@@ -98,7 +102,7 @@ def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None])
                 if stop and not last:
                     raise _interrupted(run, f"stopped after step {progress.step} of {run.steps}")
                 _look_if_due(run, every, head, progress, best)
-                run.watch(progress)
+                watch(progress)
         if progress.step < run.steps:
             _save(run, progress, optimizer, best)
         best_look = best_evaluation(progress.evaluations)
@@ -178,7 +182,12 @@ def evaluate(run: Run, head: LossHead, examples: Examples) -> float:
 
 
 def _start(
-    run: Run, resume: bool, model: Any, optimizer: Any, head: LossHead
+    run: Run,
+    resume: bool,
+    model: Any,
+    optimizer: Any,
+    head: LossHead,
+    watch: Callable[[Progress], None],
 ) -> tuple[Progress, Best]:
     model.train()
     if resume:
@@ -190,7 +199,7 @@ def _start(
         with without_adapter(run.model):
             progress.base_eval_loss = evaluate(run, head, run.held_out)
         progress.evaluations.append({"step": 0, "loss": progress.base_eval_loss})
-    run.watch(progress)
+    watch(progress)
     return progress, Best({})
 
 

@@ -230,8 +230,9 @@ def _train_again(
 
     with _threads(recorded(record, "hardware").get("threads")):
         job = prepare(plan, registry, catalog, scratch, say)
+        options = RunOptions(samples=0)
         fitted = fit(
-            plan, job, scratch / CHECKPOINT, False, False, RunOptions(samples=0), say, on_step
+            plan, job, scratch / CHECKPOINT, False, False, options, say, on_step, registry.folder
         )
         after = {
             **provenance(

@@ -34,6 +34,7 @@ from adapter_hub.training.processes import (
 )
 from adapter_hub.training.provenance import provenance
 from adapter_hub.training.run_options import RunOptions
+from adapter_hub.training.tracking import Trackers, check_trackers
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -98,6 +99,8 @@ def train(
     """
     registry = registry or Registry.open()
     catalog = catalog or load_catalog()
+    options = run_options or RunOptions()
+    check_trackers(options.track)
     plan = make_plan(registry, name, changes or Changes(), catalog)
     if process_index():
         say, on_step = _silent, _silent
@@ -106,8 +109,7 @@ def train(
             _require_checkpoint(name, workspace)
         job = prepare(plan, registry, catalog, workspace / _scratch(), say)
         state = workspace / CHECKPOINT
-        options = run_options or RunOptions()
-        fitted = fit(plan, job, state, resume, restart, options, say, on_step)
+        fitted = fit(plan, job, state, resume, restart, options, say, on_step, registry.folder)
         result = None
         if fitted.accelerator.is_main_process:
             result = _record(plan, job, registry, fitted, say)
@@ -135,8 +137,11 @@ def fit(
     options: RunOptions,
     say: Say,
     on_step: OnStep,
+    root: Path,
 ) -> Fitted:
     """Load the base and train the adapter on it; ``state`` is the checkpoint's file.
+
+    ``root`` is the registry's folder: trackers that write files do it below.
 
     Raises BaseModelError, IncompatibleError, TrainingError, ConflictError, Interrupted.
     """
@@ -162,10 +167,6 @@ def fit(
     model = attach(plan.method, model, job.peft_config)
     say(trainable_line(*model.get_nb_trainable_parameters()))
     accelerator = make_accelerator()
-    if accelerator.is_fsdp2 or not accelerator.is_main_process:
-        # One process alone cannot generate with a model of which it has a shard.
-        options = replace(options, samples=0)
-    watch = Watch(job, model, options, say)
     run = Run(
         name=plan.name,
         method=plan.method.name,
@@ -180,15 +181,36 @@ def fit(
         pad_id=job.tokenizer.pad_token_id,
         checkpoint=state,
         identity=identity,
-        watch=watch,
         save_every=options.save_every,
     )
-    progress = train_loop(run, resume, on_step)
-    _check_prompt_path(plan, job)
-    watch.finish(progress)
+    with _trackers(plan, accelerator, options, root, say) as trackers:
+        samples = 0 if accelerator.is_fsdp2 or not accelerator.is_main_process else options.samples
+        # One process alone cannot generate with a model of which it has a shard.
+        watch = Watch(job, model, settings, replace(options, samples=samples), trackers, say)
+        progress = train_loop(run, resume, on_step, watch)
+        _check_prompt_path(plan, job)
+        watch.finish(progress)
     gather_adapter(accelerator, model)
-    samples = watch.told(progress)
-    return Fitted(model, progress, samples, str(dtype).removeprefix("torch."), accelerator)
+    answers = watch.told(progress)
+    return Fitted(model, progress, answers, str(dtype).removeprefix("torch."), accelerator)
+
+
+def _trackers(
+    plan: Plan, accelerator: Accelerator, options: RunOptions, root: Path, say: Say
+) -> Trackers:
+    """Those that were asked for, in the first process."""
+    return Trackers(
+        options.track if accelerator.is_main_process else (),
+        project="adapter-hub",
+        run=f"{plan.name}-{datetime.now():%Y%m%d-%H%M%S}",
+        folder=root / "adapters" / ".tracking",
+        settings={
+            "method": plan.method.name,
+            **plan.recipe.options,
+            **vars(plan.recipe.training),
+        },
+        say=say,
+    )
 
 
 def _run_identity(plan: Plan, job: Job, dtype: str) -> str:

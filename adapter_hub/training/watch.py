@@ -1,15 +1,18 @@
-"""What is shown of a run while it goes on: held-out losses, and answers."""
+"""What is shown of a run while it goes on: losses for the trackers, and answers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from adapter_hub.isolation import one_line
+from adapter_hub.model import TrainingSettings
 from adapter_hub.training.build import without_adapter
+from adapter_hub.training.learning_rate import learning_rate
 from adapter_hub.training.prepare import Job, Say
 from adapter_hub.training.progress import Progress, best_evaluation
 from adapter_hub.training.run_options import RunOptions
 from adapter_hub.training.samples import Question, answers, questions
+from adapter_hub.training.tracking import Trackers
 
 
 class Watch:
@@ -19,10 +22,19 @@ class Watch:
     generate is trained all the same: no failure here reaches the run.
     """
 
-    def __init__(self, job: Job, model: Any, options: RunOptions, say: Say) -> None:
+    def __init__(
+        self,
+        job: Job,
+        model: Any,
+        settings: TrainingSettings,
+        options: RunOptions,
+        trackers: Trackers,
+        say: Say,
+    ) -> None:
         from adapter_hub.loading.bases import context_length
 
         self._model, self._tokenizer = model, job.tokenizer
+        self._settings, self._trackers = settings, trackers
         self._every, self._steps, self._say = options.sample_every, job.steps, say
         rows = job.held_out or job.examples
         context = context_length(job.model_config)
@@ -30,6 +42,7 @@ class Watch:
 
     def __call__(self, progress: Progress) -> None:
         step, looks = progress.step, progress.evaluations
+        self._track(progress)
         if 0 < step < self._steps and looks and looks[-1]["step"] == step:
             best = best_evaluation(looks) is looks[-1]
             lowest = ", the lowest so far" if best and len(looks) > 2 else ""
@@ -40,6 +53,17 @@ class Watch:
         elif self._every and step % self._every == 0 and step < self._steps:
             self._ask(progress)
             self._show(progress)
+
+    def _track(self, progress: Progress) -> None:
+        step, looks, history = progress.step, progress.evaluations, progress.history
+        values: dict[str, float] = {}
+        if step:
+            values["loss"] = history.loss[-1]
+            values["learning_rate"] = learning_rate(self._settings, step - 1, self._steps)
+            values["tokens_per_second"] = history.tokens[-1] / max(history.seconds[-1], 1e-9)
+        if looks and looks[-1]["step"] == step:
+            values["eval_loss"] = looks[-1]["loss"]
+        self._trackers.log(values, step)
 
     def finish(self, progress: Progress) -> None:
         """Say how it ended, and ask the adapter as it is kept."""
