@@ -13,6 +13,7 @@ from typing import Any
 from adapter_hub.datasets.files import is_data_file
 from adapter_hub.errors import UnknownNameError, UnknownOfferError, UsageError
 from adapter_hub.loading.origins import newest_record, with_origin
+from adapter_hub.loading.quantized import require_bitsandbytes
 from adapter_hub.model import Base, Recipe, TrainingSettings, check_name
 from adapter_hub.options import check_options, suggestion
 from adapter_hub.plugins import BUILT_IN, Catalog, Offer
@@ -88,6 +89,7 @@ def settle(
             "early_stop needs held-out rows, and eval_fraction is 0.",
             hint=f"adapter-hub train {name} --eval-fraction 0.1, or --early-stop 0",
         )
+    require_bitsandbytes(recipe.training.quantize)
     method = catalog.find("method", recipe.method)
     data = find_source(recipe.data, root, catalog, recipe.data_options)
     held_out = _held_out(recipe, data, root, catalog)

@@ -150,7 +150,7 @@ def fit(
 
     from adapter_hub.loading.bases import load_model
     from adapter_hub.loading.dtype import choose_dtype
-    from adapter_hub.training.build import attach, trainable_line
+    from adapter_hub.training.build import attach, checkpoint_activations, trainable_line
     from adapter_hub.training.loop import Run, train_loop
     from adapter_hub.training.watch import Watch
 
@@ -161,12 +161,21 @@ def fit(
     _check_prompt_path(plan, job)
 
     say(f"base {plan.base.name} ({plan.base.source}) in {str(dtype).removeprefix('torch.')}: {why}")
-    model = load_model(job.base_folder, dtype, plan.base.trust_remote_code)
+    if settings.quantize != "none":
+        say(f"its linear layers in {settings.quantize.removesuffix('bit')} bits")
+    model = load_model(job.base_folder, dtype, plan.base.trust_remote_code, settings.quantize)
     set_seed(settings.seed % 2**32)  # NumPy takes no more, and it draws nothing here
     torch.manual_seed(settings.seed)  # before the adapter is initialised
     model = attach(plan.method, model, job.peft_config)
+    if settings.checkpoint_activations:
+        checkpoint_activations(model)
     say(trainable_line(*model.get_nb_trainable_parameters()))
     accelerator = make_accelerator()
+    if accelerator.is_fsdp2 and settings.quantize != "none":
+        raise TrainingError(
+            "FSDP cannot share out weights of so few bits.",
+            hint="launch without --use_fsdp, or train with --quantize none",
+        )
     run = Run(
         name=plan.name,
         method=plan.method.name,
