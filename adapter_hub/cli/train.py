@@ -271,10 +271,14 @@ def _print_estimate(expected: Estimate) -> None:
             ("steps", f"{expected.steps:,}"),
             ("tokens", f"{expected.tokens:,}, {expected.loss_tokens:,} of them with loss"),
             ("dtype", expected.dtype),
-            ("memory", f"about {expected.memory_bytes / (1 << 30):.1f} GiB"),
+            ("memory", _gibibytes(expected.memory_bytes)),
             ("time", f"about {duration(expected.seconds)}"),
         ]
     )
+
+
+def _gibibytes(count: int | None) -> str:
+    return "known only with the weights" if count is None else f"about {count / (1 << 30):.1f} GiB"
 
 
 def _from_here(path: str) -> str:

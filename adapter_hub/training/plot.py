@@ -78,7 +78,7 @@ def training_plot(title: str, curves: Curves) -> bytes:
 def svg_plots(curves: Curves) -> dict[str, str]:
     """Each plot by what it shows, as an ``<svg>`` in the colours of the page around it."""
     drawings = {
-        "loss": (draw_loss, (8.4, 4.2)),
+        "loss": (draw_loss, (6.4, 3.4)),
         "learning rate": (draw_learning_rate, (5.2, 2.9)),
         "tokens a second": (draw_speed, (5.2, 2.9)),
         "lengths of the examples": (draw_lengths, (5.2, 2.9)),

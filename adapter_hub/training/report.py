@@ -30,7 +30,7 @@ dl.figures dt { color: var(--soft); font-size: .82rem; }
 dl.figures dd { margin: 0; font-size: 1.1rem; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); gap: 1rem; }
 figure { margin: 0; }
-figure.wide { grid-column: 1 / -1; max-width: 56rem; }
+figure.wide { grid-column: 1 / -1; max-width: 50rem; }
 figure svg { width: 100%; height: auto; display: block; }
 article { border: 1px solid var(--line); border-radius: 8px; padding: .25rem 1rem 1rem; margin: 0 0 1rem; }
 article h3 { font-size: .85rem; font-weight: normal; color: var(--soft); margin: .75rem 0 .25rem; }

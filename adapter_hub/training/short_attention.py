@@ -28,7 +28,8 @@ class ShortAttention:
     def __init__(self, model: Any) -> None:
         base = model.get_base_model()
         fused = base.config._attn_implementation == "sdpa"
-        self._model = base if fused and base.device.type == "cpu" else None
+        # One without weights is asked what it would take on this machine.
+        self._model = base if fused and base.device.type in ("cpu", "meta") else None
         if self._model is not None:
             _register()
             self._model.set_attn_implementation(NAME)
