@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from adapter_hub.training.evaluate import evaluate as evaluate
     from adapter_hub.training.plan import Changes as Changes
     from adapter_hub.training.reproduce import reproduce as reproduce
+    from adapter_hub.training.run_options import RunOptions as RunOptions
     from adapter_hub.training.status import all_status as all_status
     from adapter_hub.training.train import train as train
 
@@ -42,6 +43,7 @@ _EXPORTS = {
     "AdapterHubError": "adapter_hub.errors",
     "Changes": "adapter_hub.training.plan",
     "Registry": "adapter_hub.registry.store",
+    "RunOptions": "adapter_hub.training.run_options",
     "TrainHooks": "adapter_hub.hookspecs",
     "apply_bundle": "adapter_hub.loading.unbundle",
     "all_status": "adapter_hub.training.status",
@@ -70,6 +72,7 @@ __all__ = [
     "AdapterHubError",
     "Changes",
     "Registry",
+    "RunOptions",
     "TrainHooks",
     "all_status",
     "apply_bundle",

@@ -32,6 +32,7 @@ _REPO = re.compile(REPO_PATTERN)
 
 Schedule = Literal["cosine", "linear", "constant"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
+Quantize = Literal["none", "4bit", "8bit"]
 
 
 def check_name(name: str, what: str) -> str:
@@ -142,8 +143,11 @@ RANGES: Mapping[str, Range] = {
     "max_length": Range("at least 2", least=2),
     "seed": Range("from 0 to 2**63 - 1", least=0, most=2**63 - 1),
     "eval_fraction": Range("from 0 to below 1", least=0, below=1),
+    "eval_every": _NOT_NEGATIVE,
+    "early_stop": _NOT_NEGATIVE,
 }
 """Of the training settings that are numbers, by name."""
+_YOUNGER = ("eval_every", "early_stop", "quantize", "checkpoint_activations")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +169,16 @@ class TrainingSettings:
     seed: Annotated[int, "seed of initialisation, order and dropout"] = 0
     eval_fraction: Annotated[float | None, "share of the rows held out"] = None
     on_bad_row: Annotated[Literal["fail", "skip"], "what to do with an unusable row"] = "fail"
+    eval_every: Annotated[
+        int | None, "steps from one held-out loss to the next; 0 for none before the end"
+    ] = None
+    early_stop: Annotated[
+        int, "stop after so many held-out losses in a row without a better one; 0 for never"
+    ] = 0
+    quantize: Annotated[Quantize, "bits of the frozen base's weights, by bitsandbytes"] = "none"
+    checkpoint_activations: Annotated[
+        bool, "compute activations anew for the backward pass: less memory, more time"
+    ] = False
 
     def __post_init__(self) -> None:
         """Raises UsageError for a value out of its range."""
@@ -178,6 +192,18 @@ class TrainingSettings:
     def _require(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
             raise UsageError(f"training setting {name} must be {rule}, not {getattr(self, name)}.")
+
+    def told(self) -> dict[str, Any]:
+        """Every setting, as records and digests have it.
+
+        The younger ones only where they are not the default: recipes from before keep their digest.
+        """
+        given = self.given()
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in _YOUNGER or name in given
+        }
 
     def given(self) -> dict[str, Any]:
         """The settings that differ from the defaults, as they stand in registry.toml."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -72,6 +73,8 @@ class Context:
         if self.verbose:
             return
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        # PEFT imports it wherever it is installed, and it misses a faster kernel then.
+        logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
         import transformers
 
         transformers.utils.logging.disable_progress_bar()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from adapter_hub.training.checkpoint import Progress
+    from adapter_hub.training.progress import Progress
 
 LOG_LINES = 20
 WINDOW = 20
@@ -47,15 +47,21 @@ class ProgressLine:
         else:
             click.echo(text, err=True)
 
+    def say(self, text: str) -> None:
+        """Talk, on lines of its own; the live line comes again with the next step."""
+        if self._quiet:
+            return
+        click.echo(f"\r\033[K{text}" if self._open else text, err=True)
+        self._open = False
+        self._shown = 0.0
+
     def _due(self, step: int, steps: int, now: float) -> bool:
         if self._live:
             return now - self._shown > 0.1
         return step % -(-steps // LOG_LINES) == 0
 
     def _text(self, progress: Progress, steps: int, now: float) -> str:
-        recent = progress.history[-WINDOW:]
-        tokens = sum(entry["loss_tokens"] for entry in recent)
-        loss = sum(entry["loss"] * entry["loss_tokens"] for entry in recent) / tokens
+        loss = progress.history.mean_loss(WINDOW)
         speed = progress.tokens / max(progress.seconds, 1e-9)
         assert self._started is not None
         began, first = self._started

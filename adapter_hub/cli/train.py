@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import click
 
 from adapter_hub.cli.context import Context, json_option, pass_context, print_fields, print_json
 from adapter_hub.cli.train_stale import refuse_others, train_all_stale
+from adapter_hub.training.run_options import RunOptions
 
 if TYPE_CHECKING:
     from adapter_hub.training.estimate import Estimate
@@ -74,6 +76,47 @@ if TYPE_CHECKING:
 @click.option(
     "--on-bad-row", type=click.Choice(["fail", "skip"]), help="What to do with an unusable row."
 )
+@click.option(
+    "--quantize",
+    type=click.Choice(["none", "4bit", "8bit"]),
+    help="Load the base in so few bits; needs bitsandbytes.",
+)
+@click.option(
+    "--checkpoint-activations/--no-checkpoint-activations",
+    default=None,
+    help="Compute activations anew for the backward pass: less memory, more time.",
+)
+@click.option(
+    "--eval-every", type=int, help="Steps from one held-out loss to the next; 0: only at the end."
+)
+@click.option(
+    "--early-stop",
+    type=int,
+    help="Stop after so many held-out losses without a better one; 0: never.",
+)
+@click.option(
+    "--save-every",
+    type=click.IntRange(min=1),
+    help="Save the run's state every so many steps, and not only every half minute.",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=0),
+    default=RunOptions.samples,
+    show_default=True,
+    help="Answers to show at the end, of the base and of the adapter.",
+)
+@click.option(
+    "--sample-every",
+    type=click.IntRange(min=1),
+    help="Show the adapter's answers every so many steps, too.",
+)
+@click.option(
+    "--track",
+    multiple=True,
+    type=click.Choice(["tensorboard", "wandb", "mlflow", "trackio"]),
+    help="Send the losses there as well; repeatable.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run of this recipe.")
 @click.option("--restart", is_flag=True, help="Give an interrupted run of this recipe up.")
 @click.option(
@@ -95,6 +138,10 @@ def command(
     data_options: tuple[str, ...],
     eval_data: str | None,
     column_map: tuple[str, ...],
+    save_every: int | None,
+    samples: int,
+    sample_every: int | None,
+    track: tuple[str, ...],
     resume: bool,
     restart: bool,
     stale: bool,
@@ -113,6 +160,7 @@ def command(
     from adapter_hub.options import parse_assignment
     from adapter_hub.plugins import load_catalog
     from adapter_hub.training.plan import Changes, data_as_recipe_says, make_plan
+    from adapter_hub.training.tracking import check_trackers
 
     if settings["epochs"] is not None and settings["steps"] is not None:
         raise UsageError("--epochs and --steps exclude each other.")
@@ -136,6 +184,7 @@ def command(
     )
     catalog = load_catalog()
     # Everything that can be wrong in the arguments is found before torch is imported.
+    check_trackers(track)
     make_plan(registry, name, changes, catalog)
     context.prepare_libraries()
     if dry_run:
@@ -156,7 +205,8 @@ def command(
             catalog=catalog,
             resume=resume,
             restart=restart,
-            say=context.say,
+            run_options=RunOptions(samples, sample_every, save_every, track),
+            say=on_step.say,
             on_step=on_step,
         )
     if process_index():
@@ -174,6 +224,8 @@ def print_result(context: Context, result: TrainResult) -> None:
     held_out = None
     if result.eval_loss is not None and result.base_eval_loss is not None:
         held_out = f"{result.base_eval_loss:.3f} (base) → {result.eval_loss:.3f}, perplexity {result.perplexity:.2f}"
+        if result.best_step != result.steps:
+            held_out += f"; the weights of step {result.best_step} are kept"
     print_fields(
         [
             ("version", f"{result.name}@{result.version}"),
@@ -184,9 +236,20 @@ def print_result(context: Context, result: TrainResult) -> None:
                 f"{result.steps:,} in {duration(result.seconds)}, {result.tokens_per_second:,.0f} tokens/s",
             ),
             ("files", _from_here(result.path)),
+            ("report", _from_here(f"{result.path}/report.html")),
         ]
     )
+    for sample in result.samples:
+        _print_sample(sample)
     context.say(f'next: adapter-hub run {result.name} "…"')
+
+
+def _print_sample(sample: Mapping[str, Any]) -> None:
+    from adapter_hub.training.watch import on_a_line
+
+    click.echo(f"\n{sample['where']}: {on_a_line(sample['prompt'], keep_end=True)}")
+    told = {key: on_a_line(sample[key] or "") for key in ("expected", "base", "adapter")}
+    print_fields([(key, text or "(nothing)") for key, text in told.items()])
 
 
 def _print_estimate(expected: Estimate) -> None:
@@ -208,10 +271,14 @@ def _print_estimate(expected: Estimate) -> None:
             ("steps", f"{expected.steps:,}"),
             ("tokens", f"{expected.tokens:,}, {expected.loss_tokens:,} of them with loss"),
             ("dtype", expected.dtype),
-            ("memory", f"about {expected.memory_bytes / (1 << 30):.1f} GiB"),
+            ("memory", _gibibytes(expected.memory_bytes)),
             ("time", f"about {duration(expected.seconds)}"),
         ]
     )
+
+
+def _gibibytes(count: int | None) -> str:
+    return "known only with the weights" if count is None else f"about {count / (1 << 30):.1f} GiB"
 
 
 def _from_here(path: str) -> str:

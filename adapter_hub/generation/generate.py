@@ -14,7 +14,7 @@ from adapter_hub.loading.adapters import Opened, load, open_reference
 from adapter_hub.loading.memory import memory_shortage
 from adapter_hub.model import DType, Reference, parse_reference
 from adapter_hub.plugins import Catalog, load_catalog
-from adapter_hub.prompts.encode import Encoder
+from adapter_hub.prompts.encode import Encoder, end_ids
 from adapter_hub.prompts.rows import Chat, Instruction, RowError, Style
 from adapter_hub.registry.store import Registry
 
@@ -82,7 +82,7 @@ class Generator:
         self._tokenizer = tokenizer
         self._context = context_length(model.config)
         self._encoder = Encoder(tokenizer, style, self._context or 1 << 30)
-        self._ends = _end_ids(model, tokenizer)
+        self._ends = end_ids(model.generation_config, tokenizer)
         adapters = getattr(model, "peft_config", {})
         # Of prompt tuning and its kin: they take up context in front of every prompt.
         self._virtual_tokens = sum(
@@ -346,13 +346,6 @@ def _style(opened: Opened, tokenizer: Any) -> Style:
         style: Style = recorded
         return style
     return "chat" if tokenizer.chat_template else "plain"
-
-
-def _end_ids(model: Any, tokenizer: Any) -> list[int]:
-    """Every token that ends an answer: the model's own, and the tokenizer's."""
-    own = getattr(model.generation_config, "eos_token_id", None)
-    listed = own if isinstance(own, list) else [own]
-    return sorted({each for each in (*listed, tokenizer.eos_token_id) if each is not None})
 
 
 def _shown(prompt: Prompt) -> str:

@@ -12,8 +12,9 @@ from adapter_hub.loading.carried import carried_folder
 from adapter_hub.loading.code import check_trusted_code, code_digest, refuse_own_code
 from adapter_hub.loading.hub import fetch_base, first_line
 from adapter_hub.loading.identity import base_identity, weight_files
+from adapter_hub.loading.quantized import keep_format, quantization_config
 from adapter_hub.loading.remotes import default_remote, find_token
-from adapter_hub.model import Base, Remote, is_commit
+from adapter_hub.model import Base, Quantize, Remote, is_commit
 from adapter_hub.plugins import Catalog
 
 if TYPE_CHECKING:
@@ -90,11 +91,18 @@ def load_config(folder: Path, trust_remote_code: bool = False) -> PretrainedConf
 
 
 def load_model(
-    folder: Path, dtype: torch.dtype, trust_remote_code: bool = False
+    folder: Path,
+    dtype: torch.dtype,
+    trust_remote_code: bool = False,
+    quantize: Quantize = "none",
 ) -> PreTrainedModel:
-    """The base in memory, weights as ``dtype``. Raises BaseModelError."""
+    """The base in memory, weights as ``dtype`` or in fewer bits. Raises BaseModelError."""
     from transformers import AutoModelForCausalLM
 
+    quantization = {}
+    if quantize != "none":
+        config = load_config(folder, trust_remote_code)
+        quantization["quantization_config"] = quantization_config(quantize, dtype, config)
     model: PreTrainedModel
     try:
         model, found = AutoModelForCausalLM.from_pretrained(
@@ -104,6 +112,7 @@ def load_model(
             use_safetensors=True,
             output_loading_info=True,
             trust_remote_code=trust_remote_code,
+            **quantization,
         )
     except Exception as error:
         refuse_own_code(f"the base in {folder}", error)
@@ -116,6 +125,8 @@ def load_model(
         raise BaseModelError(
             f"the base in {folder} lacks {len(missing)} weights, such as {missing[0]}."
         )
+    if quantize != "none":
+        keep_format(model)
     return model
 
 

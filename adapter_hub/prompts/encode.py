@@ -216,6 +216,13 @@ def check_prompt_path(encoder: Encoder, row: TrainingRow) -> bool:
     return examples[0].input_ids[: len(prompt)] == prompt[: encoder.max_length]
 
 
+def end_ids(generation_config: Any, tokenizer: Any) -> list[int]:
+    """Every token that ends an answer: the model's own, and the tokenizer's."""
+    own = getattr(generation_config, "eos_token_id", None)
+    listed = own if isinstance(own, list) else [own]
+    return sorted({each for each in (*listed, tokenizer.eos_token_id) if each is not None})
+
+
 def _as_messages(prompt: str | Instruction | Chat, system: str | None) -> list[Message]:
     head: list[Message] = [] if system is None else [{"role": "system", "content": system}]
     if isinstance(prompt, Chat):

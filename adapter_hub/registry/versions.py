@@ -25,6 +25,9 @@ from adapter_hub.registry.splice import same
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.taken import refuse_twin
 
+REPORTS = frozenset({"report.html", "training.png"})
+"""About a version, for people, in its folder. They quote rows of the data, so they are no part of
+it: neither digested, nor pushed, nor copied to another machine."""
 _ATTEMPTS = 20
 """How often a version is published anew when the registry was changed in between."""
 
@@ -180,8 +183,12 @@ def _version_entry(entry: dict[str, Any], name: str, number: int) -> dict[str, A
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """``{name: "sha256:…"}`` of every regular file in ``folder``, by name."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    """``{name: "sha256:…"}`` of every regular file in ``folder``, by name, but for its reports."""
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not (path.parent == folder and path.name in REPORTS)
+    )
     with ThreadPoolExecutor() as pool:
         digests = pool.map(file_digest, files)
         return {
@@ -226,14 +233,17 @@ def damage(
 
 def _extra(folder: Path, files: Mapping[str, str]) -> list[str]:
     """What is in the folder and not among its files; of a strange folder, the folder alone."""
-    if files.keys() == set(os.listdir(folder)):
+    if files.keys() == set(os.listdir(folder)) - (REPORTS - files.keys()):
         return []  # as nearly always
     folders = {parent for name in files for parent in Path(name).parents} | {Path()}
     names = sorted(path.relative_to(folder) for path in folder.rglob("*"))
     return [
         name.as_posix()
         for name in names
-        if name.parent in folders and name not in folders and name.as_posix() not in files
+        if name.parent in folders
+        and name not in folders
+        and name.as_posix() not in files
+        and name.as_posix() not in REPORTS
     ]
 
 

@@ -65,9 +65,8 @@ def run_training(
     from adapter_hub.training.plan import Changes
     from adapter_hub.training.train import train
 
-    arguments = {
-        key: how.pop(key) for key in ("say", "on_step", "catalog", "restart") if key in how
-    }
+    own = ("say", "on_step", "catalog", "restart", "run_options")
+    arguments = {key: how.pop(key) for key in own if key in how}
     fields = {each.name for each in dataclasses.fields(Changes)}
     changes = {key: how.pop(key) for key in fields & how.keys()}
     settings = {"steps": 6, "learning_rate": 0.05, "dtype": "float32", "max_length": 64, **how}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from adapter_hub.errors import AdapterHubError, OptionError
+from adapter_hub.errors import AdapterHubError, IncompatibleError, OptionError
 from adapter_hub.plugins import Offer
 
 if TYPE_CHECKING:
@@ -84,6 +86,35 @@ def attach(method: Offer, model: Any, peft_config: PeftConfig) -> Any:
         raise refused(method, error) from error
     require_trainable(method, peft_model.get_nb_trainable_parameters()[0])
     return peft_model
+
+
+def checkpoint_activations(model: Any) -> None:
+    """Keep of each layer its input alone, and compute the rest anew in the backward pass.
+
+    Random draws are the same the second time (Chen et al. 2016, arXiv:1604.06174). Raises
+    IncompatibleError for a base that cannot.
+    """
+    base = model.get_base_model()
+    try:
+        # The younger name, where transformers has it, does not warn of the older one.
+        enable = getattr(
+            base, "activation_checkpointing_enable", base.gradient_checkpointing_enable
+        )
+        enable({"use_reentrant": False})
+    except (AttributeError, NotImplementedError, ValueError) as error:
+        raise IncompatibleError(
+            f"activations of this base cannot be checkpointed: {error}",
+            hint="train with --no-checkpoint-activations and a smaller --batch-size",
+        ) from error
+
+
+@contextlib.contextmanager
+def without_adapter(model: Any) -> Iterator[None]:
+    """The bare base. A method that cannot be switched off stays as it is."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(AttributeError, NotImplementedError):
+            stack.enter_context(model.disable_adapter())
+        yield
 
 
 def trainable_line(trainable: int, total: int) -> str:

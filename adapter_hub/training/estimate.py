@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry.store import Registry
+from adapter_hub.training.memory import Widest, peak_bytes
 from adapter_hub.training.plan import Changes, make_plan
 from adapter_hub.training.prepare import Job, prepare
 
 if TYPE_CHECKING:
     import torch
 
-RUNTIME_BYTES = 450 << 20
-"""Python with torch, transformers and peft imported, before any model."""
-
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of one run. Parameters are None for a method that needs the weights to be counted."""
+    """Of one run. Parameters are None for a method that needs the weights to be counted.
+
+    Memory is None where a step cannot be tried without weights.
+    """
 
     name: str
     recipe: dict[str, Any]
@@ -38,7 +39,7 @@ class Estimate:
     tokens: int
     loss_tokens: int
     dtype: str
-    memory_bytes: int
+    memory_bytes: int | None
     seconds: float
 
 
@@ -60,7 +61,7 @@ def estimate(
     with tempfile.TemporaryDirectory(prefix="adapter-hub-", ignore_cleanup_errors=True) as scratch:
         job = prepare(plan, registry, catalog, Path(scratch), say)
         dtype, _ = choose_dtype(plan.recipe.training.dtype)
-        tokens, loss_tokens, padded = _count_tokens(job)
+        tokens, loss_tokens, widest = _count_tokens(job)
         trainable, total = job.parameters or (None, None)
         parameters = total or _base_parameters(job.base_folder)
         return Estimate(
@@ -77,41 +78,34 @@ def estimate(
             tokens=tokens,
             loss_tokens=loss_tokens,
             dtype=str(dtype).removeprefix("torch."),
-            memory_bytes=_memory(
-                job, parameters, trainable or 0, dtype, padded, plan.recipe.training.batch_size
+            memory_bytes=peak_bytes(
+                job.model_config,
+                job.peft_config,
+                plan.recipe.training,
+                dtype,
+                widest,
+                job.base_folder,
+                plan.base.trust_remote_code,
             ),
             seconds=_seconds(job, parameters, dtype, tokens, loss_tokens),
         )
 
 
-def _count_tokens(job: Job) -> tuple[int, int, int]:
-    """Tokens and loss tokens of the whole run, and the most padded tokens in one batch."""
-    tokens = loss_tokens = widest = 0
+def _count_tokens(job: Job) -> tuple[int, int, Widest]:
+    """Tokens and loss tokens of the whole run, and the batch with the most padded tokens."""
+    tokens = loss_tokens = 0
+    widest = Widest(0, 0, 0)
     for step in range(job.steps):
         for indices in job.schedule.step(step):
             lengths = job.examples.lengths[indices]
+            learned = int(job.examples.loss_tokens[indices].sum())
             tokens += int(lengths.sum())
-            loss_tokens += int(job.examples.loss_tokens[indices].sum())
-            widest = max(widest, int(lengths.max()) * len(indices))
+            loss_tokens += learned
+            batch = Widest(len(indices), int(lengths.max()), learned)
+            widest = max(
+                widest, batch, key=lambda each: (each.rows * each.length, each.loss_tokens)
+            )
     return tokens, loss_tokens, widest
-
-
-def _memory(
-    job: Job, parameters: int, trainable: int, dtype: torch.dtype, padded: int, batch_size: int
-) -> int:
-    """Peak bytes: weights, optimizer, the activations kept for the backward pass, the logits.
-
-    Activations per token and layer, in elements: about 10 hidden-sized and 4 inner-sized
-    tensors, as the forward of a Llama layer keeps them, and float32 copies in the adapters.
-    """
-    config = job.model_config
-    hidden = getattr(config, "hidden_size", 512)
-    inner = getattr(config, "intermediate_size", None) or 4 * hidden
-    layers = getattr(config, "num_hidden_layers", 12)
-    activations = padded * layers * (10 * hidden + 4 * inner) * (dtype.itemsize + 2)
-    share = job.examples.loss_tokens.sum() / max(1, job.examples.lengths.sum())
-    logits = int(padded * share) * getattr(config, "vocab_size", 32000) * 12
-    return int(RUNTIME_BYTES + parameters * dtype.itemsize + trainable * 16 + activations + logits)
 
 
 def _seconds(job: Job, parameters: int, dtype: torch.dtype, tokens: int, loss_tokens: int) -> float:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +17,16 @@ from adapter_hub.loading.memory import memory_shortage
 from adapter_hub.model import TrainingSettings
 from adapter_hub.training import checkpoint
 from adapter_hub.training.batches import Batch, Schedule, collate, in_order
-from adapter_hub.training.checkpoint import Progress
+from adapter_hub.training.build import without_adapter
 from adapter_hub.training.data import Examples
 from adapter_hub.training.fused_lora import FusedLora
+from adapter_hub.training.held_out import Best, out_of_patience, steps_between
+from adapter_hub.training.learning_rate import learning_rate
 from adapter_hub.training.loss import LossHead
 from adapter_hub.training.processes import prepared, reshard, summed
+from adapter_hub.training.progress import Progress, best_evaluation
+from adapter_hub.training.short_attention import ShortAttention
+from adapter_hub.training.stopping import stop_requests
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -36,7 +39,10 @@ CHECKPOINT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Run:
-    """Everything the loop works on. Of several processes, the first writes ``checkpoint``."""
+    """Everything the loop works on. Of several processes, the first writes ``checkpoint``.
+
+    Every ``save_every`` steps the state is written, besides every half minute.
+    """
 
     name: str
     method: str
@@ -51,13 +57,21 @@ class Run:
     pad_id: int
     checkpoint: Path
     identity: str
+    save_every: int | None = None
 
 
-def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None]) -> Progress:
-    """Train to the last step. ``on_step(progress, steps)`` is called after each.
+def train_loop(
+    run: Run,
+    resume: bool,
+    on_step: Callable[[Progress, int], None],
+    watch: Callable[[Progress], None],
+) -> Progress:
+    """Train to the last step, or until the held-out loss gets no better.
 
-    Raises Interrupted once the state is saved, TrainingError at the first loss that is no
-    number.
+    The model then has the weights of the lowest held-out loss. ``on_step(progress, steps)`` is
+    called after each step; ``watch(progress)`` before the first one, and when all of a step is
+    done, its held-out loss with it. Raises Interrupted once the state is saved, TrainingError at the first
+    loss that is no number.
     """
     settings = run.settings
     optimizer = torch.optim.AdamW(
@@ -69,36 +83,73 @@ def train_loop(run: Run, resume: bool, on_step: Callable[[Progress, int], None])
     head = LossHead(run.model, model)
     # Shards come together for PEFT's own modules, in their own forward pass.
     fused = None if run.accelerator.is_fsdp2 else FusedLora(run.model)
-    progress = _start(run, resume, model, optimizer, head)
+    attention = ShortAttention(run.model)
+    every = _steps_between_looks(run)
     saved = time.monotonic()
     try:
-        with _stop_requests() as stop_requested:
-            while progress.step < run.steps:
+        progress, best = _start(run, resume, model, optimizer, head, watch)
+        _look_if_due(run, every, head, progress, best)  # the state was saved before it
+        with stop_requests() as stop_requested:
+            while not _finished(run, progress):
                 _step(run, model, optimizer, head, progress)
                 on_step(progress, run.steps)
-                finished = progress.step == run.steps
-                due = (
-                    run.accelerator.is_main_process
-                    and time.monotonic() - saved > CHECKPOINT_SECONDS
-                )
+                last = progress.step == run.steps
+                due = _save_due(run, progress, saved)
                 stop, due = map(bool, summed(run.accelerator, stop_requested(), due))
-                if stop or due or finished:
-                    _save(run, progress, optimizer)
+                if stop or due or last:
+                    _save(run, progress, optimizer, best)
                     saved = time.monotonic()
-                if stop and not finished:
+                if stop and not last:
                     raise _interrupted(run, f"stopped after step {progress.step} of {run.steps}")
-        if run.held_out is not None and not _evaluated_at(progress, progress.step):
-            loss = evaluate(run, head, run.held_out)
-            progress.evaluations.append({"step": progress.step, "loss": loss})
+                _look_if_due(run, every, head, progress, best)
+                watch(progress)
+        if progress.step < run.steps:
+            _save(run, progress, optimizer, best)
+        best_look = best_evaluation(progress.evaluations)
+        if best_look is not None and best_look["step"] < progress.step:
+            best.bring_back(run.model, run.hooks)
     except KeyboardInterrupt:
         if run.checkpoint.is_file():
             raise _interrupted(run, "interrupted") from None
         raise
     finally:
         head.detach()
+        attention.detach()
         if fused is not None:
             fused.detach()
     return progress
+
+
+def _finished(run: Run, progress: Progress) -> bool:
+    enough = out_of_patience(progress.evaluations, run.settings.early_stop)
+    return progress.step == run.steps or enough
+
+
+def _steps_between_looks(run: Run) -> int:
+    if run.held_out is None:
+        return 0
+    rows = run.steps * run.settings.batch_size * run.settings.grad_accum
+    tokens = float(run.examples.lengths.mean()) * rows * run.accelerator.num_processes
+    return steps_between(run.settings, run.steps, tokens, float(run.held_out.lengths.sum()))
+
+
+def _save_due(run: Run, progress: Progress, saved: float) -> bool:
+    """Every half minute by the first process's clock, and every so many steps."""
+    if run.save_every and progress.step % run.save_every == 0:
+        return True
+    return run.accelerator.is_main_process and time.monotonic() - saved > CHECKPOINT_SECONDS
+
+
+def _look_if_due(run: Run, every: int, head: LossHead, progress: Progress, best: Best) -> None:
+    """Measure the held-out loss, and keep what was trained where it is the lowest so far."""
+    step, looks = progress.step, progress.evaluations
+    due = step == run.steps or (every and step and step % every == 0)
+    if run.held_out is None or not due or looks[-1]["step"] == step:
+        return
+    looks.append({"step": step, "loss": evaluate(run, head, run.held_out)})
+    # The last step's weights are there anyway.
+    if best_evaluation(looks) is looks[-1] and step < run.steps:
+        best.keep(run.model, run.hooks)
 
 
 def _interrupted(run: Run, what: str) -> Interrupted:
@@ -130,32 +181,26 @@ def evaluate(run: Run, head: LossHead, examples: Examples) -> float:
     return total / int(examples.loss_tokens.sum())
 
 
-def learning_rate(settings: TrainingSettings, step: int, steps: int) -> float:
-    """The learning rate of ``step`` (from 0): a linear warm-up, then the schedule down to 0."""
-    warmup = settings.warmup * steps if settings.warmup < 1 else settings.warmup
-    if step < warmup:
-        return settings.learning_rate * (step + 1) / (warmup + 1)
-    share = (step - warmup) / max(1.0, steps - warmup)
-    factor = {
-        "constant": 1.0,
-        "linear": 1.0 - share,
-        "cosine": 0.5 * (1.0 + math.cos(math.pi * share)),
-    }[settings.schedule]
-    return settings.learning_rate * factor
-
-
-def _start(run: Run, resume: bool, model: Any, optimizer: Any, head: LossHead) -> Progress:
+def _start(
+    run: Run,
+    resume: bool,
+    model: Any,
+    optimizer: Any,
+    head: LossHead,
+    watch: Callable[[Progress], None],
+) -> tuple[Progress, Best]:
     model.train()
     if resume:
-        progress, extra = checkpoint.restore(run.checkpoint, run.model, optimizer)
+        progress, extra, best = checkpoint.restore(run.checkpoint, run.model, optimizer)
         run.hooks.restore(run.model, extra)
-        return progress
+        return progress, Best(best)
     progress = Progress()
     if run.held_out is not None:
-        with _without_adapter(run.model):
+        with without_adapter(run.model):
             progress.base_eval_loss = evaluate(run, head, run.held_out)
         progress.evaluations.append({"step": 0, "loss": progress.base_eval_loss})
-    return progress
+    watch(progress)
+    return progress, Best({})
 
 
 def _step(
@@ -187,11 +232,13 @@ def _step(
     run.hooks.after_step(run.model, progress.step + 1)
     optimizer.zero_grad(set_to_none=True)
     (total,) = summed(accelerator, total)
+    tokens = sum(int(run.examples.lengths[indices].sum()) for indices in all_batches)
+    seconds = time.perf_counter() - started
     progress.step += 1
-    progress.tokens += sum(int(run.examples.lengths[indices].sum()) for indices in all_batches)
+    progress.tokens += tokens
     progress.loss_tokens += loss_tokens
-    progress.seconds += time.perf_counter() - started
-    progress.history.append({"loss": total / loss_tokens, "loss_tokens": loss_tokens})
+    progress.seconds += seconds
+    progress.history.append(total / loss_tokens, loss_tokens, tokens, seconds)
 
 
 def _seed(run: Run, step: int) -> None:
@@ -226,60 +273,22 @@ def _memory(batch: Batch) -> contextlib.AbstractContextManager[None]:
     )
 
 
-def _save(run: Run, progress: Progress, optimizer: Any) -> None:
+def _save(run: Run, progress: Progress, optimizer: Any, best: Best) -> None:
     """Write a checkpoint, of numbers only. Raises TrainingError."""
     state = checkpoint.collect(run.model, optimizer, run.hooks.state(run.model))
-    for name, tensor in state.items():
-        if name.startswith("weight.") and not torch.isfinite(tensor).all():
+    for name, tensor in checkpoint.weights_in(state).items():
+        if not torch.isfinite(tensor).all():
             raise TrainingError(
-                f"the weight {name.removeprefix('weight.')} became infinite or no number by step {progress.step} "
+                f"the weight {name} became infinite or no number by step {progress.step} "
                 f"with method {run.method!r}.",
                 hint="try a lower --learning-rate or --dtype float32",
             )
     if not run.accelerator.is_main_process:
         return
     try:
-        checkpoint.save(run.checkpoint, run.identity, progress, state)
+        checkpoint.save(run.checkpoint, run.identity, progress, state, best.state)
     except Exception as error:
         raise TrainingError(
             f"the checkpoint of step {progress.step} cannot be written: {error}.",
             hint=f"make room on the disk, then: adapter-hub train {run.name} --resume, with the same flags",
         ) from error
-
-
-def _evaluated_at(progress: Progress, step: int) -> bool:
-    return bool(progress.evaluations) and progress.evaluations[-1]["step"] == step
-
-
-@contextlib.contextmanager
-def _without_adapter(model: Any) -> Iterator[None]:
-    """The bare base. A method that cannot be switched off is measured as it starts."""
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(AttributeError, NotImplementedError):
-            stack.enter_context(model.disable_adapter())
-        yield
-
-
-@contextlib.contextmanager
-def _stop_requests() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C or SIGTERM asks to stop after this step; the second stops at once."""
-    requested = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield requested.is_set
-        return
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    # What was started to ignore them, as by nohup, goes on.
-    before = {each: handler for each, handler in before.items() if handler != signal.SIG_IGN}
-
-    def request(number: int, _frame: object) -> None:
-        if requested.is_set():
-            raise KeyboardInterrupt
-        requested.set()
-
-    for each in before:
-        signal.signal(each, request)
-    try:
-        yield requested.is_set
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

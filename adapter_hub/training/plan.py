@@ -13,6 +13,7 @@ from typing import Any
 from adapter_hub.datasets.files import is_data_file
 from adapter_hub.errors import UnknownNameError, UnknownOfferError, UsageError
 from adapter_hub.loading.origins import newest_record, with_origin
+from adapter_hub.loading.quantized import require_bitsandbytes
 from adapter_hub.model import Base, Recipe, TrainingSettings, check_name
 from adapter_hub.options import check_options, suggestion
 from adapter_hub.plugins import BUILT_IN, Catalog, Offer
@@ -83,6 +84,12 @@ def settle(
         raise UsageError(
             f"the recipe of {name!r} names no data.", hint=f"adapter-hub train {name} --data DATA"
         )
+    if recipe.training.early_stop and recipe.training.eval_fraction == 0:
+        raise UsageError(
+            "early_stop needs held-out rows, and eval_fraction is 0.",
+            hint=f"adapter-hub train {name} --eval-fraction 0.1, or --early-stop 0",
+        )
+    require_bitsandbytes(recipe.training.quantize)
     method = catalog.find("method", recipe.method)
     data = find_source(recipe.data, root, catalog, recipe.data_options)
     held_out = _held_out(recipe, data, root, catalog)
@@ -179,7 +186,7 @@ def resolved(recipe: Recipe, base: Base) -> dict[str, Any]:
         **({"data_options": dict(recipe.data_options)} if recipe.data_options else {}),
         "eval_data": recipe.eval_data,
         "column_map": dict(recipe.column_map),
-        "training": dict(vars(recipe.training)),
+        "training": recipe.training.told(),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from adapter_hub.errors import DataError, UsageError
 from adapter_hub.plugins import Catalog
+from adapter_hub.registry.digests import Digests
 from adapter_hub.registry.store import Registry
-from adapter_hub.registry.versions import file_digest
 from adapter_hub.training.plan import Plan
 from adapter_hub.training.processes import process_count
 from adapter_hub.training.sources import DataSource, open_rows
@@ -58,6 +57,7 @@ def prepare(plan: Plan, registry: Registry, catalog: Catalog, scratch: Path, say
     from adapter_hub.loading.bases import base_folder, context_length, load_config, load_tokenizer
     from adapter_hub.loading.identity import base_identity
     from adapter_hub.training.build import build_config, count_parameters
+    from adapter_hub.training.token_cache import tokenizer_digest
 
     folder = base_folder(plan.base, catalog, registry.folder)
     trusted = plan.base.trust_remote_code
@@ -69,7 +69,8 @@ def prepare(plan: Plan, registry: Registry, catalog: Catalog, scratch: Path, say
         plan.recipe.training.max_length,
         context_length(model_config) or plan.recipe.training.max_length,
     )
-    data, held_out_data = _encode(plan, registry.folder, scratch, tokenizer, max_length, say)
+    files = f"{tokenizer_digest(folder)} {plan.base.code if trusted else None}"
+    data, held_out_data = _encode(plan, registry, scratch, tokenizer, files, max_length, say)
     examples, held_out = _split(plan, data, held_out_data, say)
     schedule, steps = _schedule(plan, examples)
     hooks = plan.method.train_hooks()
@@ -93,13 +94,23 @@ def prepare(plan: Plan, registry: Registry, catalog: Catalog, scratch: Path, say
 
 
 def _encode(
-    plan: Plan, root: Path, scratch: Path, tokenizer: Any, max_length: int, say: Say
+    plan: Plan,
+    registry: Registry,
+    scratch: Path,
+    tokenizer: Any,
+    base_files: str,
+    max_length: int,
+    say: Say,
 ) -> tuple[EncodedData, EncodedData | None]:
+    """``base_files`` is a digest of all that decides about the tokenizer."""
     from adapter_hub.prompts.encode import Encoder
     from adapter_hub.prompts.rows import TrainingRow, style_of
     from adapter_hub.training.data import encode_data
+    from adapter_hub.training.token_cache import DataFile
 
     settings, recipe = plan.recipe.training, plan.recipe
+    skip_bad = settings.on_bad_row == "skip"
+    digests = Digests(registry)
 
     def make_encoder(row: TrainingRow) -> Encoder:
         style = style_of(row, bool(tokenizer.chat_template))
@@ -107,35 +118,50 @@ def _encode(
 
     def encode(source: DataSource, table: str, encoder: Encoder | None, note: str) -> EncodedData:
         most = _most_rows(plan) if source.offer is not None else None
-        # Before the rows are read: what changes in the meantime must not count as read.
-        file = None if source.is_stream else _digest(root / source.name)
-        rows = _announced(open_rows(source, root), source, most, say)
-        encoded = encode_data(
-            source.name,
-            itertools.islice(rows, most),
-            encoder,
-            make_encoder,
-            column_map=recipe.column_map,
-            skip_bad=settings.on_bad_row == "skip",
-            path=scratch / table,
-        )
-        cut = most is not None and next(rows, None) is not None
-        say(_data_line(source, encoded, max_length, cut, note))
-        return dataclasses.replace(encoded, file=file)
+        cut = False
+
+        def encode_into(path: Path) -> EncodedData:
+            nonlocal cut
+            rows = _announced(open_rows(source, registry.folder), source, most, say)
+            encoded = encode_data(
+                source.name,
+                itertools.islice(rows, most),
+                encoder,
+                make_encoder,
+                column_map=recipe.column_map,
+                skip_bad=skip_bad,
+                path=path,
+            )
+            cut = most is not None and next(rows, None) is not None
+            return encoded
+
+        if source.is_stream:
+            encoded = encode_into(scratch / table)
+            say(_data_line(source, encoded, max_length, cut, note))
+            return encoded
+        style = encoder.style if encoder else None
+        decides = [
+            base_files,
+            max_length,
+            settings.train_on,
+            dict(recipe.column_map),
+            skip_bad,
+            style,
+        ]
+        file = DataFile(registry.folder / source.name, digests)
+        encoded, kept = file.encoded(decides, encode_into, scratch / table)
+        notes = ", ".join(filter(None, (note, "encoded before" if kept else "")))
+        say(_data_line(source, encoded, max_length, cut, notes))
+        return encoded
 
     data = encode(plan.data, "train.arrow", None, "")
-    if plan.held_out is None:
-        return data, None
-    note = "" if recipe.eval_data else f"held out for evaluation ({_CHOOSE})"
-    encoder = Encoder(tokenizer, data.style, max_length, settings.train_on)
-    return data, encode(plan.held_out, "eval.arrow", encoder, note)
-
-
-def _digest(path: Path) -> str:
-    try:
-        return file_digest(path)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+    held_out = None
+    if plan.held_out is not None:
+        note = "" if recipe.eval_data else f"held out for evaluation ({_CHOOSE})"
+        encoder = Encoder(tokenizer, data.style, max_length, settings.train_on)
+        held_out = encode(plan.held_out, "eval.arrow", encoder, note)
+    digests.keep(all_were_asked=False)
+    return data, held_out
 
 
 def _most_rows(plan: Plan) -> int | None:
@@ -185,6 +211,11 @@ def _split(
         return Examples(data.table), Examples(held_out_data.table)
     fraction = plan.recipe.training.eval_fraction
     examples, held_out = split(data, fraction, plan.recipe.training.seed)
+    if held_out is None and plan.recipe.training.early_stop:
+        raise DataError(
+            f"{plan.data} has so few rows that none are held out, and early_stop needs some.",
+            hint="say how many: --eval-fraction 0.2, or --early-stop 0",
+        )
     if held_out is not None:
         choice = "" if fraction is not None else f" ({_CHOOSE})"
         say(f"{len(held_out):,} of {len(data.table):,} examples held out for evaluation{choice}")

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from adapter_hub.model import Base
 from adapter_hub.training.plan import Plan, resolved, without_machine_paths
 from adapter_hub.training.prepare import Job
+from adapter_hub.training.progress import best_evaluation
 
 if TYPE_CHECKING:
-    from adapter_hub.training.checkpoint import Progress
     from adapter_hub.training.data import EncodedData
+    from adapter_hub.training.progress import Progress
     from adapter_hub.training.sources import DataSource
 
 
@@ -26,6 +27,7 @@ def provenance(
 
     Files of rows are named without their folder, the base as the registry names it.
     """
+    best = best_evaluation(progress.evaluations)
     return {
         "adapter": plan.name,
         "recipe": without_machine_paths(resolved(plan.recipe, plan.base)),
@@ -60,8 +62,9 @@ def provenance(
         "trainable_parameters": parameters[0],
         "total_parameters": parameters[1],
         "metrics": metrics,
-        "losses": [round(entry["loss"], 5) for entry in progress.history],
+        "losses": [round(loss, 5) for loss in progress.history.loss],
         "evaluations": progress.evaluations,
+        **({} if best is None else {"best_step": best["step"]}),
         "seconds": round(progress.seconds, 2),
     }
 

@@ -37,6 +37,8 @@ from adapter_hub.registry.versions import damage
 from adapter_hub.training.inputs import Input, compare_inputs
 from adapter_hub.training.plan import Plan, settle
 from adapter_hub.training.processes import process_count
+from adapter_hub.training.progress import best_evaluation
+from adapter_hub.training.run_options import RunOptions
 
 if TYPE_CHECKING:
     from adapter_hub.training.train import Fitted, OnStep
@@ -121,7 +123,6 @@ def reproduce(
         if keep is not None:
             shutil.copytree(made, keep, dirs_exist_ok=True)
     inputs, unknown = compare_inputs(record, after)
-    then = record.get("evaluations")
     return Reproduction(
         name,
         number,
@@ -129,8 +130,8 @@ def reproduce(
         inputs,
         unknown,
         weights,
-        _last_loss(then if isinstance(then, list) else []),
-        _last_loss(fitted.progress.evaluations),
+        _kept_loss(record.get("evaluations")),
+        _kept_loss(fitted.progress.evaluations),
         round(time.monotonic() - started, 2),
         str(keep) if keep else None,
     )
@@ -229,7 +230,10 @@ def _train_again(
 
     with _threads(recorded(record, "hardware").get("threads")):
         job = prepare(plan, registry, catalog, scratch, say)
-        fitted = fit(plan, job, scratch / CHECKPOINT, False, False, say, on_step)
+        options = RunOptions(samples=0)
+        fitted = fit(
+            plan, job, scratch / CHECKPOINT, False, False, options, say, on_step, registry.folder
+        )
         after = {
             **provenance(
                 plan, job, fitted.progress, fitted.dtype,
@@ -266,7 +270,14 @@ def _nothing_left(what: str) -> Iterator[None]:
         raise Interrupted(f"interrupted; nothing is left of the second {what}.") from error
 
 
-def _last_loss(evaluations: list[Any]) -> float | None:
-    """Of the last evaluation; the first is of the bare base."""
-    last = evaluations[-1] if len(evaluations) > 1 else None
-    return last.get("loss") if isinstance(last, dict) else None
+def _kept_loss(evaluations: Any) -> float | None:
+    """The held-out loss of the weights that were kept, as far as a record tells one."""
+    listed = evaluations if isinstance(evaluations, list) else []
+    sound = [
+        each
+        for each in listed
+        if isinstance(each, dict)
+        and all(isinstance(each.get(key), (int, float)) for key in ("step", "loss"))
+    ]
+    best = best_evaluation(sound)
+    return None if best is None else best["loss"]

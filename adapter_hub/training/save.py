@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from datetime import datetime, timezone
+from collections.abc import Mapping
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -34,22 +35,22 @@ def save_version(
     registry: Registry,
     plan: Plan,
     model: Any,
+    created: datetime,
     record: dict[str, Any],
-    plot: bytes | None,
+    pages: Mapping[str, bytes],
     metrics: dict[str, float],
 ) -> tuple[int, Version]:
-    """Write the adapter as a new version and return its number and entry.
+    """Write the adapter, with its plots and reports, as a new version; its number and entry.
 
     Raises RegistryError, ConflictError.
     """
     name = plan.name
-    created = datetime.now(timezone.utc).replace(microsecond=0)
     with staging_folder(registry, name) as folder:
         try:
             write_adapter(model, plan.base, folder)
-            if plot is not None:
-                (folder / "loss.png").write_bytes(plot)
-            write_record(folder, {**record, "created": created.isoformat().replace("+00:00", "Z")})
+            for page, content in pages.items():
+                (folder / page).write_bytes(content)
+            write_record(folder, record)
         except Exception as error:
             # safetensors reports a full disk in its own error class.
             raise RegistryError(

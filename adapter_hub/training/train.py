@@ -9,7 +9,8 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +33,13 @@ from adapter_hub.training.processes import (
     process_index,
 )
 from adapter_hub.training.provenance import provenance
+from adapter_hub.training.run_options import RunOptions
+from adapter_hub.training.tracking import Trackers, check_trackers
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from adapter_hub.training.checkpoint import Progress
+    from adapter_hub.training.progress import Progress
 
 CHECKPOINT = "checkpoint.safetensors"
 OnStep = Callable[["Progress", int], None]
@@ -47,7 +50,11 @@ def _silent(*_said: object) -> None: ...
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What ``train --json`` prints. Losses are nats a token; ``seconds`` is the loop's time."""
+    """What ``train --json`` prints. Losses are nats a token; ``seconds`` is the loop's time.
+
+    ``best_step`` is the one whose weights were kept: that of the lowest held-out loss. ``samples``
+    has ``where``, ``prompt``, ``expected``, ``base``, ``adapter`` and ``during`` of each.
+    """
 
     name: str
     version: int
@@ -64,6 +71,8 @@ class TrainResult:
     perplexity: float | None
     seconds: float
     tokens_per_second: float
+    best_step: int | None
+    samples: list[dict[str, Any]]
 
 
 def train(
@@ -74,6 +83,7 @@ def train(
     catalog: Catalog | None = None,
     resume: bool | None = False,
     restart: bool = False,
+    run_options: RunOptions | None = None,
     say: Say = _silent,
     on_step: OnStep = _silent,
 ) -> TrainResult:
@@ -89,6 +99,8 @@ def train(
     """
     registry = registry or Registry.open()
     catalog = catalog or load_catalog()
+    options = run_options or RunOptions()
+    check_trackers(options.track)
     plan = make_plan(registry, name, changes or Changes(), catalog)
     if process_index():
         say, on_step = _silent, _silent
@@ -96,11 +108,12 @@ def train(
         if resume:
             _require_checkpoint(name, workspace)
         job = prepare(plan, registry, catalog, workspace / _scratch(), say)
-        fitted = fit(plan, job, workspace / CHECKPOINT, resume, restart, say, on_step)
+        state = workspace / CHECKPOINT
+        fitted = fit(plan, job, state, resume, restart, options, say, on_step, registry.folder)
         result = None
         if fitted.accelerator.is_main_process:
             result = _record(plan, job, registry, fitted, say)
-            (workspace / CHECKPOINT).unlink(missing_ok=True)
+            state.unlink(missing_ok=True)
         return from_first(fitted.accelerator, result)
 
 
@@ -110,6 +123,7 @@ class Fitted:
 
     model: Any
     progress: Progress
+    samples: list[dict[str, Any]]
     dtype: str
     accelerator: Accelerator
 
@@ -120,10 +134,14 @@ def fit(
     state: Path,
     resume: bool | None,
     restart: bool,
+    options: RunOptions,
     say: Say,
     on_step: OnStep,
+    root: Path,
 ) -> Fitted:
     """Load the base and train the adapter on it; ``state`` is the checkpoint's file.
+
+    ``root`` is the registry's folder: trackers that write files do it below.
 
     Raises BaseModelError, IncompatibleError, TrainingError, ConflictError, Interrupted.
     """
@@ -132,8 +150,9 @@ def fit(
 
     from adapter_hub.loading.bases import load_model
     from adapter_hub.loading.dtype import choose_dtype
-    from adapter_hub.training.build import attach, trainable_line
+    from adapter_hub.training.build import attach, checkpoint_activations, trainable_line
     from adapter_hub.training.loop import Run, train_loop
+    from adapter_hub.training.watch import Watch
 
     settings = plan.recipe.training
     dtype, why = choose_dtype(settings.dtype)
@@ -142,12 +161,21 @@ def fit(
     _check_prompt_path(plan, job)
 
     say(f"base {plan.base.name} ({plan.base.source}) in {str(dtype).removeprefix('torch.')}: {why}")
-    model = load_model(job.base_folder, dtype, plan.base.trust_remote_code)
+    if settings.quantize != "none":
+        say(f"its linear layers in {settings.quantize.removesuffix('bit')} bits")
+    model = load_model(job.base_folder, dtype, plan.base.trust_remote_code, settings.quantize)
     set_seed(settings.seed % 2**32)  # NumPy takes no more, and it draws nothing here
     torch.manual_seed(settings.seed)  # before the adapter is initialised
     model = attach(plan.method, model, job.peft_config)
+    if settings.checkpoint_activations:
+        checkpoint_activations(model)
     say(trainable_line(*model.get_nb_trainable_parameters()))
     accelerator = make_accelerator()
+    if accelerator.is_fsdp2 and settings.quantize != "none":
+        raise TrainingError(
+            "FSDP cannot share out weights of so few bits.",
+            hint="launch without --use_fsdp, or train with --quantize none",
+        )
     run = Run(
         name=plan.name,
         method=plan.method.name,
@@ -162,11 +190,36 @@ def fit(
         pad_id=job.tokenizer.pad_token_id,
         checkpoint=state,
         identity=identity,
+        save_every=options.save_every,
     )
-    progress = train_loop(run, resume, on_step)
-    _check_prompt_path(plan, job)
+    with _trackers(plan, accelerator, options, root, say) as trackers:
+        samples = 0 if accelerator.is_fsdp2 or not accelerator.is_main_process else options.samples
+        # One process alone cannot generate with a model of which it has a shard.
+        watch = Watch(job, model, settings, replace(options, samples=samples), trackers, say)
+        progress = train_loop(run, resume, on_step, watch)
+        _check_prompt_path(plan, job)
+        watch.finish(progress)
     gather_adapter(accelerator, model)
-    return Fitted(model, progress, str(dtype).removeprefix("torch."), accelerator)
+    answers = watch.told(progress)
+    return Fitted(model, progress, answers, str(dtype).removeprefix("torch."), accelerator)
+
+
+def _trackers(
+    plan: Plan, accelerator: Accelerator, options: RunOptions, root: Path, say: Say
+) -> Trackers:
+    """Those that were asked for, in the first process."""
+    return Trackers(
+        options.track if accelerator.is_main_process else (),
+        project="adapter-hub",
+        run=f"{plan.name}-{datetime.now():%Y%m%d-%H%M%S}",
+        folder=root / "adapters" / ".tracking",
+        settings={
+            "method": plan.method.name,
+            **plan.recipe.options,
+            **vars(plan.recipe.training),
+        },
+        say=say,
+    )
 
 
 def _run_identity(plan: Plan, job: Job, dtype: str) -> str:
@@ -232,16 +285,14 @@ def _check_prompt_path(plan: Plan, job: Job) -> None:
 def _record(plan: Plan, job: Job, registry: Registry, fitted: Fitted, say: Say) -> TrainResult:
     from adapter_hub.registry.versions import version_digest
     from adapter_hub.training.hardware import hardware
-    from adapter_hub.training.plot import loss_plot
+    from adapter_hub.training.progress import best_evaluation
     from adapter_hub.training.save import save_version
 
     model, progress = fitted.model, fitted.progress
     trainable, total = model.get_nb_trainable_parameters()
-    eval_loss = progress.evaluations[-1]["loss"] if job.held_out is not None else None
-    tail = progress.history[-max(1, len(progress.history) // 10) :]
-    train_loss = sum(each["loss"] * each["loss_tokens"] for each in tail) / sum(
-        each["loss_tokens"] for each in tail
-    )
+    best = best_evaluation(progress.evaluations)
+    eval_loss = None if best is None else best["loss"]
+    train_loss = progress.history.mean_loss(max(1, len(progress.history) // 10))
     perplexity = None if eval_loss is None else math.exp(min(eval_loss, 700.0))
     losses = {
         "train_loss": train_loss,
@@ -254,12 +305,14 @@ def _record(plan: Plan, job: Job, registry: Registry, fitted: Fitted, say: Say) 
         **provenance(plan, job, progress, fitted.dtype, (trainable, total), metrics),
         "hardware": hardware(fitted.accelerator),
     }
+    created = datetime.now(timezone.utc).replace(microsecond=0)
+    record["created"] = created.isoformat().replace("+00:00", "Z")
     try:
-        plot = loss_plot(f"{plan.name} on {plan.base.name}", progress)
+        pages = _pages(plan, job, record, fitted)
     except Exception as error:  # a picture is no reason to lose a training run
-        say(f"no loss plot: {error}")
-        plot = None
-    number, version = save_version(registry, plan, model, record, plot, metrics)
+        say(f"no plots and no report: {error}")
+        pages = {}
+    number, version = save_version(registry, plan, model, created, record, pages, metrics)
     return TrainResult(
         name=plan.name,
         version=number,
@@ -276,7 +329,26 @@ def _record(plan: Plan, job: Job, registry: Registry, fitted: Fitted, say: Say) 
         eval_loss=eval_loss,
         base_eval_loss=progress.base_eval_loss,
         perplexity=perplexity,
+        best_step=None if best is None else int(best["step"]),
+        samples=fitted.samples,
     )
+
+
+def _pages(plan: Plan, job: Job, record: dict[str, Any], fitted: Fitted) -> dict[str, bytes]:
+    """The plots and the report of a run, by their files' names."""
+    from adapter_hub.training.plot import curves_of, loss_plot, training_plot
+    from adapter_hub.training.report import report_page
+    from adapter_hub.training.save import environment
+
+    title = f"{plan.name} on {plan.base.name}"
+    settings = plan.recipe.training
+    curves = curves_of(fitted.progress, settings, job.steps, job.examples.lengths)
+    told = {**record, "environment": environment()}
+    return {
+        "loss.png": loss_plot(title, curves),
+        "training.png": training_plot(title, curves),
+        "report.html": report_page(told, curves, fitted.samples),
+    }
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from adapter_hub.errors import TrainingError
-from adapter_hub.training.checkpoint import Progress, collect, peek, restore, save
+from adapter_hub.training.checkpoint import bring_back, collect, peek, restore, save
+from adapter_hub.training.progress import History, Progress
 
 IDS = torch.arange(24).reshape(2, 12) + 5
 
@@ -40,22 +41,44 @@ def test_a_run_goes_on_bit_for_bit(bases: dict[str, Path], tmp_path: Path) -> No
     model, optimizer = start(bases["llama"])
     for _ in range(3):
         step(model, optimizer)
-    progress = Progress(step=3, tokens=72, history=[{"loss": 1.5, "loss_tokens": 4}])
-    save(tmp_path / "state", "me", progress, collect(model, optimizer, {}))
+    progress = Progress(step=3, tokens=72, history=History())
+    progress.history.append(1.5, 4, 24, 0.1)
+    best = {"weight.a": torch.arange(3.0), "method.b": torch.ones(2)}
+    save(tmp_path / "state", "me", progress, collect(model, optimizer, {}), best)
     torch.manual_seed(9)  # as the loop does before a step, for dropout
     losses = [step(model, optimizer) for _ in range(3)]
 
     again, fresh = start(bases["llama"])
-    assert restore(tmp_path / "state", again, fresh) == (progress, {})
+    found, extra, found_best = restore(tmp_path / "state", again, fresh)
+    assert (found, extra) == (progress, {})
+    assert {name: each.tolist() for name, each in found_best.items()} == {
+        "weight.a": [0, 1, 2], "method.b": [1, 1]
+    }  # fmt: skip
     torch.manual_seed(9)
     assert [step(again, fresh) for _ in range(3)] == losses
     for name, each in weights(model).items():
         assert torch.equal(each, weights(again)[name]), name
 
 
+def test_weights_are_brought_back(bases: dict[str, Path]) -> None:
+    model, optimizer = start(bases["llama"])
+    step(model, optimizer)
+    state = collect(model, None, {"mask": torch.ones(2)})
+    assert not any(name.startswith(("exp_avg", "step")) for name in state)
+    before = {name: each.clone() for name, each in state.items()}
+    state = before
+    step(model, optimizer)
+    assert any(not torch.equal(each, before[f"weight.{n}"]) for n, each in weights(model).items())
+    assert bring_back(model, state)["mask"].tolist() == [1, 1]
+    assert all(torch.equal(each, before[f"weight.{n}"]) for n, each in weights(model).items())
+    del state[next(name for name in state if name.startswith("weight."))]
+    with pytest.raises(KeyError):
+        bring_back(model, state)
+
+
 def test_a_parameter_without_a_gradient_yet_is_kept(bases: dict[str, Path], tmp_path: Path) -> None:
     model, optimizer = start(bases["llama"])
-    save(tmp_path / "state", "me", Progress(), collect(model, optimizer, {}))
+    save(tmp_path / "state", "me", Progress(), collect(model, optimizer, {}), {})
     again, fresh = start(bases["llama"])
     restore(tmp_path / "state", again, fresh)
     assert not fresh.state
@@ -64,23 +87,23 @@ def test_a_parameter_without_a_gradient_yet_is_kept(bases: dict[str, Path], tmp_
 
 def test_nothing_but_the_file_is_left(bases: dict[str, Path], tmp_path: Path) -> None:
     model, optimizer = start(bases["llama"])
-    save(tmp_path / "state.safetensors", "me", Progress(), collect(model, optimizer, {}))
+    save(tmp_path / "state.safetensors", "me", Progress(), collect(model, optimizer, {}), {})
     assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
 
 
 def test_a_file_that_cannot_be_replaced_stays(bases: dict[str, Path], tmp_path: Path) -> None:
     model, optimizer = start(bases["llama"])
-    save(tmp_path / "state", "first", Progress(step=1), collect(model, optimizer, {}))
+    save(tmp_path / "state", "first", Progress(step=1), collect(model, optimizer, {}), {})
     (tmp_path / "state.tmp").mkdir()
     with pytest.raises(Exception, match="directory"):
-        save(tmp_path / "state", "second", Progress(step=2), collect(model, optimizer, {}))
+        save(tmp_path / "state", "second", Progress(step=2), collect(model, optimizer, {}), {})
     assert peek(tmp_path / "state") == ("first", Progress(step=1))
 
 
 def test_a_look_without_loading(bases: dict[str, Path], tmp_path: Path) -> None:
     model, optimizer = start(bases["llama"])
     progress = Progress(step=2, base_eval_loss=3.5, evaluations=[{"step": 0, "loss": 3.5}])
-    save(tmp_path / "state", "me", progress, collect(model, optimizer, {}))
+    save(tmp_path / "state", "me", progress, collect(model, optimizer, {}), {})
     assert peek(tmp_path / "state") == ("me", progress)
 
 
@@ -97,7 +120,7 @@ def test_what_is_no_checkpoint(bases: dict[str, Path], tmp_path: Path, content: 
 
 def test_a_checkpoint_of_another_shape(bases: dict[str, Path], tmp_path: Path) -> None:
     model, optimizer = start(bases["llama"])
-    save(tmp_path / "state", "me", Progress(), collect(model, optimizer, {}))
+    save(tmp_path / "state", "me", Progress(), collect(model, optimizer, {}), {})
     other = AutoModelForCausalLM.from_pretrained(bases["llama"])
     other = get_peft_model(other, LoraConfig(task_type="CAUSAL_LM", r=4))
     with pytest.raises(TrainingError, match="cannot be used"):
@@ -106,7 +129,7 @@ def test_a_checkpoint_of_another_shape(bases: dict[str, Path], tmp_path: Path) -
 
 def test_a_checkpoint_cut_short(bases: dict[str, Path], tmp_path: Path) -> None:
     model, optimizer = start(bases["llama"])
-    save(tmp_path / "state", "me", Progress(), collect(model, optimizer, {}))
+    save(tmp_path / "state", "me", Progress(), collect(model, optimizer, {}), {})
     (tmp_path / "state").write_bytes((tmp_path / "state").read_bytes()[:-50])
     assert peek(tmp_path / "state") is None
     with pytest.raises(TrainingError, match="cannot be used"):

@@ -17,9 +17,9 @@ import workshop
 from safetensors.torch import load_file, save_file
 
 from adapter_hub.errors import Interrupted, OutOfMemoryError, TrainingError
-from adapter_hub.model import TrainingSettings
 from adapter_hub.registry.store import Registry
-from adapter_hub.training.loop import learning_rate
+from adapter_hub.training.checkpoint import peek
+from adapter_hub.training.run_options import RunOptions
 
 CHECKPOINT = "adapters/.runs/sums/checkpoint.safetensors"
 
@@ -47,36 +47,6 @@ def poison(shop: Path) -> None:
     tensors = load_file(path)
     tensors["model.norm.weight"][3] = float("nan")
     save_file(tensors, path, metadata={"format": "pt"})
-
-
-# --- the learning rate ---------------------------------------------------------------------------
-
-
-def rates(steps: int, **settings: Any) -> list[float]:
-    made = TrainingSettings(learning_rate=1.0, **settings)
-    return [round(learning_rate(made, step, steps), 4) for step in range(steps)]
-
-
-@pytest.mark.parametrize(
-    ("settings", "expected"),
-    [
-        ({"schedule": "constant", "warmup": 0}, [1, 1, 1, 1]),
-        ({"schedule": "linear", "warmup": 0}, [1, 0.75, 0.5, 0.25]),
-        ({"schedule": "cosine", "warmup": 0}, [1, 0.8536, 0.5, 0.1464]),
-        ({"schedule": "constant", "warmup": 0.5}, [0.3333, 0.6667, 1, 1]),
-        ({"schedule": "constant", "warmup": 3}, [0.25, 0.5, 0.75, 1]),
-        ({"schedule": "linear", "warmup": 2}, [0.3333, 0.6667, 1, 0.5]),
-        ({"schedule": "cosine", "warmup": 100}, [0.0099, 0.0198, 0.0297, 0.0396]),
-    ],
-)
-def test_the_learning_rate_of_each_step(settings: Any, expected: list[float]) -> None:
-    assert rates(4, **settings) == expected
-
-
-def test_the_last_step_still_learns() -> None:
-    for schedule in ("cosine", "linear", "constant"):
-        assert rates(1, schedule=schedule, warmup=0) == [1.0]
-        assert all(rate > 0 for rate in rates(50, schedule=schedule))
 
 
 # --- a step --------------------------------------------------------------------------------------
@@ -175,6 +145,17 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(shop: Path) -> None:
     for field in ("steps", "tokens", "loss_tokens", "train_loss", "eval_loss", "base_eval_loss"):
         assert getattr(resumed, field) == getattr(whole, field), field
     assert not (shop / CHECKPOINT).exists()
+
+
+def test_the_state_is_saved_as_often_as_it_was_asked(shop: Path) -> None:
+    found: list[tuple[int, int]] = []
+
+    def on_step(progress: Any, _steps: int) -> None:
+        kept = peek(shop / CHECKPOINT)
+        found.append((progress.step, kept[1].step if kept else 0))
+
+    workshop.run_training(shop, steps=5, on_step=on_step, run_options=RunOptions(save_every=2))
+    assert found == [(1, 0), (2, 0), (3, 2), (4, 2), (5, 4)]
 
 
 def test_a_second_ctrl_c_stops_at_once(shop: Path) -> None:

@@ -116,7 +116,9 @@ def test_the_record_tells_the_whole_story(trained: Path, name: str) -> None:
     assert told["eval_data"] == {"held_out": 2}
     assert told["style"] == ("chat" if name == "talk" else "plain")
     assert told["steps"] == len(told["losses"]) == 6
-    assert [each["step"] for each in told["evaluations"]] == [0, 6]
+    assert [each["step"] for each in told["evaluations"]] == [0, 2, 4, 6]
+    assert told["best_step"] in (2, 4, 6)
+    assert "samples" not in told  # rows of the data stay here
     assert told["trainable_parameters"] < told["total_parameters"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", told["created"])
     assert told["environment"]["packages"]["peft"]

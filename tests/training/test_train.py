@@ -137,7 +137,7 @@ def test_held_out_rows_of_their_own(shop: Path) -> None:
     told = record(shop)
     assert (told["eval_data"]["rows"], told["data"]["rows"]) == (1, 40)
     assert "eval.jsonl: 1 rows, 1 examples" in said
-    assert [each["step"] for each in told["evaluations"]] == [0, 2]
+    assert [each["step"] for each in told["evaluations"]] == [0, 1, 2]
 
 
 def test_no_held_out_rows(shop: Path) -> None:
