@@ -73,7 +73,8 @@ def _verified(registry: Registry, name: str, version: Version) -> Verified:
     folder = registry.version_folder(name, version.number)
     try:
         problems = damage(folder, version) or list(_contradictions(folder, version))
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        paths = (folder / name for name in version.files)
+        size = sum(path.stat().st_size for path in paths if path.is_file())
     except OSError as error:
         problems, size = [f"{error.filename} cannot be read: {error.strerror}"], 0
     return Verified(name, version.number, len(version.files), size, problems)
