@@ -16,7 +16,7 @@ from adapter_hub.training.plot import Curves, svg_plots
 from adapter_hub.training.progress import best_evaluation
 
 _STYLE = """
-:root { color-scheme: light dark; --soft: light-dark(#5b6470, #9aa4b1); --line: #8884; }
+html { color-scheme: light dark; --soft: light-dark(#5b6470, #9aa4b1); --line: #8884; }
 * { box-sizing: border-box; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 0 auto; padding: 1.5rem 1rem 3rem;
   background: light-dark(#fff, #14171b); color: light-dark(#1b1f24, #e6e9ed); }

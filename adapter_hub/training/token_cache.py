@@ -50,7 +50,9 @@ class DataFile:
         self._path = path
         try:
             self._mark = self._now()
-            self.digest = digests.of(path)
+            # Of a small file a digest is sooner made than looked up.
+            self._small = self._mark[0] <= SMALL
+            self.digest = file_digest(path) if self._small else digests.of(path)
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
 
@@ -59,7 +61,7 @@ class DataFile:
     ) -> tuple[EncodedData, bool]:
         """Its rows, encoded as what ``decides`` says, and whether that was done before."""
         kept = False
-        if self._mark[0] <= SMALL:
+        if self._small:
             encoded = encode(scratch)
         else:
             key = entry_key({"file": self.digest, "name": self._path.name, "decides": decides})

@@ -28,6 +28,7 @@ def test_train_json_has_the_contract_s_fields(hub: Hub, project: Path) -> None:
     assert set(told) == {
         "name", "version", "digest", "path", "trainable_parameters", "total_parameters", "steps", "tokens",
         "loss_tokens", "train_loss", "eval_loss", "base_eval_loss", "perplexity", "seconds", "tokens_per_second",
+        "best_step", "samples",
     }  # fmt: skip
     assert (told["name"], told["version"], told["steps"]) == ("sums", 1, 3)
     assert "trainable params: " in result.err
@@ -63,6 +64,8 @@ def test_what_is_saved(trained: Path) -> None:
         "adapter_hub.json",
         "adapter_model.safetensors",
         "loss.png",
+        "report.html",
+        "training.png",
     }
     assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
     record = json.loads((folder / "adapter_hub.json").read_text())
