@@ -44,7 +44,8 @@ th, td { text-align: left; vertical-align: top; padding: .25rem 1rem .25rem 0; b
   overflow-wrap: anywhere; }
 th { font-weight: normal; color: var(--soft); width: 14rem; }
 @media (max-width: 40rem) { th { width: 11rem; font-size: .85rem; } figure.wide text { font-size: 13px !important; } }
-@media print { :root { color-scheme: light; } article, figure, tr { break-inside: avoid; } pre { max-height: none; } }
+@media print { :root { color-scheme: light; } figure, tr { break-inside: avoid; } h2, h3, p.soft { break-after: avoid; }
+  .plots { grid-template-columns: repeat(3, 1fr); } pre { max-height: none; overflow: visible; } }
 """
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
