@@ -17,7 +17,10 @@ from adapter_hub.training.progress import Progress, best_evaluation
 SMOOTHING = 0.9
 _POINTS = 500
 """The most points of a curve: more are not to be seen."""
-_RAW, _LINE, _HELD_OUT = "#8fb0d8", "#2f74c0", "#d1602f"
+_RAW, _LINE, _HELD_OUT = "#6a96cd", "#2f74c0", "#d1602f"
+"""Each with a contrast of three or more to white and to the dark of the report."""
+_DOTS = 50
+"""The most points that are marked as such: more would hide the other curves."""
 _INK = "#010203"
 """Stands for the colour of the page's text in an SVG, until it is written."""
 _PAGE = {
@@ -102,7 +105,7 @@ def draw_loss(axes: Any, curves: Curves) -> None:
 def _draw_held_out(axes: Any, evaluations: Sequence[dict[str, float]]) -> None:
     at = [each["step"] for each in evaluations]
     losses = [each["loss"] for each in evaluations]
-    axes.plot(at, losses, "o--", color=_HELD_OUT, markersize=4, label="held out")
+    axes.plot(at, losses, _held_out_style(len(at)), color=_HELD_OUT, markersize=4, label="held out")
     shown = best_evaluation(evaluations) or evaluations[-1]
     place = (shown["step"], shown["loss"])
     axes.plot(*place, "o", color=_HELD_OUT, markersize=9, fillstyle="none")
@@ -113,6 +116,10 @@ def _draw_held_out(axes: Any, evaluations: Sequence[dict[str, float]]) -> None:
         xytext=(-6, 8),
         ha="right" if place[0] > at[-1] / 2 else "left",
     )
+
+
+def _held_out_style(points: int) -> str:
+    return "o--" if points <= _DOTS else "-"
 
 
 def draw_learning_rate(axes: Any, curves: Curves) -> None:
@@ -181,7 +188,7 @@ def _svg(
             transparent=True,
             metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
         )
-    return _inline(buffer.getvalue(), name)
+    return _inline(buffer.getvalue(), name, _told(curves)[name])
 
 
 @contextmanager
@@ -193,13 +200,35 @@ def _page_style(name: str) -> Iterator[None]:
         yield
 
 
-def _inline(svg: str, name: str) -> str:
+def _told(curves: Curves) -> dict[str, str]:
+    """Each plot in words, for those who do not see it."""
+    held_out = [each["loss"] for each in curves.evaluations]
+    lengths = [int(each) for each in curves.lengths]
+    return {
+        "loss": f"training: {_ends(curves.loss)}; held out: {_ends(held_out)}",
+        "learning rate": _ends(curves.learning_rate),
+        "tokens a second": _ends(curves.tokens_per_second),
+        "lengths of the examples": f"{len(lengths)} examples of {min(lengths, default=0)} to "
+        f"{max(lengths, default=0)} tokens",
+    }
+
+
+def _ends(values: Sequence[float]) -> str:
+    known = [each for each in values if math.isfinite(each)]
+    if not known:
+        return "nothing"
+    return f"{known[0]:.4g} at first, {known[-1]:.4g} at last, {min(known):.4g} at the lowest"
+
+
+def _inline(svg: str, name: str, told: str) -> str:
     """The element alone, with names of its own among several on a page."""
     svg = svg[svg.index("<svg") :].replace(_INK, "currentColor").strip()
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     mark = name.replace(" ", "-")
     svg = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{mark}-", svg)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
+    opening, inside = svg.split(">", 1)
+    opening = opening.replace("<svg", f'<svg role="img" aria-label="{name}"', 1)
+    return f"{opening}><desc>{told}</desc>{inside}"
 
 
 def _thinned(steps: Sequence[int], values: Sequence[float]) -> tuple[list[int], list[float]]:

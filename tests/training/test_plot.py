@@ -13,6 +13,9 @@ import pytest
 from adapter_hub.model import TrainingSettings
 from adapter_hub.training.learning_rate import learning_rate
 from adapter_hub.training.plot import (
+    _HELD_OUT,
+    _LINE,
+    _RAW,
     Curves,
     _smoothed,
     _thinned,
@@ -80,6 +83,44 @@ def test_svg_takes_the_colours_of_its_page(steps: int, evaluations: int) -> None
         assert {first or second for first, second in used} <= set(named)
         assert len(svg) < 60_000
     assert len(names) == len(set(names))
+
+
+def test_svg_tells_in_words_what_it_shows() -> None:
+    plots = svg_plots(curves(4, 3))
+    told = {name: ET.fromstring(svg).findtext(f"{SVG}desc") for name, svg in plots.items()}
+    assert told["loss"] == (
+        "training: 3 at first, 0.75 at last, 0.75 at the lowest; "
+        "held out: 2 at first, 2 at last, 2 at the lowest"
+    )
+    assert told["tokens a second"] == "100 at first, 130 at last, 100 at the lowest"
+    assert told["lengths of the examples"] == "4 examples of 5 to 30 tokens"
+    nothing = Curves([], [], [], [{"step": 1, "loss": float("nan")}], np.array([], dtype=int))
+    told = {
+        name: ET.fromstring(svg).findtext(f"{SVG}desc") for name, svg in svg_plots(nothing).items()
+    }
+    assert told["loss"] == "training: nothing; held out: nothing"
+
+
+def _luminance(colour: str) -> float:
+    parts = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("colour", [_RAW, _LINE, _HELD_OUT])
+@pytest.mark.parametrize("ground", ["#ffffff", "#14171b"])
+def test_lines_stand_out_from_a_light_and_a_dark_page(colour: str, ground: str) -> None:
+    dark, light = sorted((_luminance(colour), _luminance(ground)))
+    assert (light + 0.05) / (dark + 0.05) >= 3
+
+
+def test_many_evaluations_are_a_line_and_few_are_points() -> None:
+    def marked(evaluations: int) -> int:
+        svg = svg_plots(curves(9, evaluations))["loss"]
+        return len(re.findall(f"<use [^>]*{_HELD_OUT}", svg))
+
+    assert marked(50) - marked(2) == 48
+    assert marked(400) <= marked(2)
 
 
 def test_svg_has_text_that_can_be_read_out() -> None:

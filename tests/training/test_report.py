@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -117,6 +120,40 @@ def test_it_asks_nobody_for_anything() -> None:
 def test_the_same_run_is_the_same_page() -> None:
     first = report_page(RECORD, curves(), [sample("x")])
     assert first == report_page(RECORD, curves(), [sample("x")])
+
+
+def test_text_from_right_to_left_ends_with_itself() -> None:
+    """A name that turns the direction does not turn what stands after it on the line."""
+    record = {**RECORD, "adapter": "a\u202eb", "created": "2026-11-27T10:00:00Z"}
+    text = report_page(record, curves(), []).decode()
+    assert "<h1><bdi>a\u202eb</bdi> on <bdi>llama</bdi></h1>" in text
+    assert "<bdi>path:bases/llama</bdi> · <bdi>2026-11-27T10:00:00Z</bdi>" in text
+
+
+def test_what_comes_after_what() -> None:
+    record = {**RECORD, "data": {"rows": 3}, "environment": {"python": "3.11"}}
+    text = report_page(record, curves(), [sample("x")]).decode()
+    heads = re.findall("<h2>(.*?)</h2>", text)
+    assert heads == ["Training", "Answers", "Recipe", "Data", "Environment", "Held-out loss"]
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), "x", None, True, [1]])
+def test_a_figure_that_is_no_number_is_left_out(odd: Any) -> None:
+    keys = ("eval_loss", "base_eval_loss", "perplexity", "train_loss")
+    record = {"metrics": dict.fromkeys(keys, odd), "tokens": odd, "seconds": odd, "steps": odd}
+    page = report_page(record, curves(2, 0), [])
+    assert b"<dd>" not in page
+    for other in ({"tokens": odd, "seconds": 2.0}, {"tokens": 9, "seconds": odd}):
+        assert b"<dt>tokens a second</dt>" not in report_page(other, curves(2, 0), [])
+
+
+def test_a_held_out_loss_that_is_no_number() -> None:
+    odd = replace(
+        curves(2, 0), evaluations=[{"step": 0, "loss": 3.0}, {"step": 2, "loss": math.nan}]
+    )
+    page = Page(report_page({}, odd, []))
+    assert any("not a number" in each for each in page.texts)
+    assert not any(each.strip() in ("nan", "NaN") for each in page.texts)
 
 
 @pytest.mark.parametrize(
