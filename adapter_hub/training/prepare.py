@@ -106,7 +106,7 @@ def _encode(
     from adapter_hub.prompts.encode import Encoder
     from adapter_hub.prompts.rows import TrainingRow, style_of
     from adapter_hub.training.data import encode_data
-    from adapter_hub.training.token_cache import DataFile
+    from adapter_hub.training.token_cache import DataFile, template_day
 
     settings, recipe = plan.recipe.training, plan.recipe
     skip_bad = settings.on_bad_row == "skip"
@@ -149,7 +149,8 @@ def _encode(
             style,
         ]
         file = DataFile(registry.folder / source.name, digests)
-        encoded, kept = file.encoded(decides, encode_into, scratch / table)
+        day = template_day(tokenizer.chat_template)
+        encoded, kept = file.encoded(decides, day, encode_into, scratch / table, say)
         notes = ", ".join(filter(None, (note, "encoded before" if kept else "")))
         say(_data_line(source, encoded, max_length, cut, notes))
         return encoded
