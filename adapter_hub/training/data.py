@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import json
@@ -47,11 +48,18 @@ class Sequence:
 class Examples:
     """Some of a table's examples, read where they lie. ``lengths``, ``loss_tokens``: int64 (n,)."""
 
-    def __init__(self, table: pa.Table, indices: Any = None) -> None:
+    def __init__(self, table: pa.Table) -> None:
         self._table = table
-        self._indices = np.arange(len(table)) if indices is None else indices
-        self.lengths = _list_lengths(table.column("input_ids"))[self._indices]
-        self.loss_tokens = _loss_counts(table.column("loss"))[self._indices]
+        self._indices = np.arange(len(table))
+        self.lengths = _list_lengths(table.column("input_ids"))
+        self.loss_tokens = _loss_counts(table.column("loss"))
+
+    def part(self, indices: Any) -> Examples:
+        """Those at ``indices``: int64 (m,), or bool (n,) of which to take."""
+        part = copy.copy(self)
+        part._indices = self._indices[indices]
+        part.lengths, part.loss_tokens = self.lengths[indices], self.loss_tokens[indices]
+        return part
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -132,8 +140,10 @@ def split(
     encoded: EncodedData, fraction: float | None, seed: int
 ) -> tuple[Examples, Examples | None]:
     """Training and held-out examples, parted by rows. ``fraction`` None: a small share, if it can be spared."""
+    examples = Examples(encoded.table)
     numbers = encoded.table.column("row").to_numpy()
-    rows = np.unique(numbers)
+    # They never go down.
+    rows = numbers[np.flatnonzero(np.diff(numbers, prepend=0))]
     if fraction is None:
         count = (
             min(int(len(rows) * AUTO_EVAL_SHARE + 0.5), AUTO_EVAL_MOST)
@@ -143,14 +153,11 @@ def split(
     else:
         count = max(1, int(len(rows) * fraction + 0.5)) if fraction else 0
     if not count:
-        return Examples(encoded.table), None
+        return examples, None
     if count >= len(rows):
         raise DataError(f"{len(rows)} rows are too few to hold out {fraction:.0%} of them.")
     held_out = np.isin(numbers, rows[Random(seed).sample(range(len(rows)), count)])
-    return (
-        Examples(encoded.table, np.flatnonzero(~held_out)),
-        Examples(encoded.table, np.flatnonzero(held_out)),
-    )
+    return examples.part(~held_out), examples.part(held_out)
 
 
 def _write(
@@ -259,7 +266,8 @@ def _loss_counts(column: pa.ChunkedArray) -> np.ndarray[Any, np.dtype[np.int64]]
     for chunk in column.chunks:
         flags = chunk.values.to_numpy(zero_copy_only=False)
         offsets = chunk.offsets.to_numpy()
-        running = np.concatenate([[0], np.cumsum(flags)])
+        running = np.zeros(len(flags) + 1, np.int32)
+        np.cumsum(flags, dtype=np.int32, out=running[1:])
         counts.append(running[offsets[1:]] - running[offsets[:-1]] - flags[offsets[:-1]])
     return np.concatenate(counts).astype(np.int64)
 

@@ -86,7 +86,8 @@ def test_examples_choose_among_many_chunks(tokenizer: Any, tmp_path: Path) -> No
         tmp_path,
     )
     assert data.table.column("input_ids").num_chunks == 3
-    whole, some = Examples(data.table), Examples(data.table, np.array([2400, 7]))
+    whole = Examples(data.table)
+    some = whole.part(np.array([2400, 7]))
     assert len(some) == 2
     assert some[0].where == whole[2400].where == "rows:2401"
     assert some.lengths.tolist() == [whole.lengths[2400], whole.lengths[7]]
