@@ -1,4 +1,4 @@
-"""``adapter-hub train NAME``."""
+"""``adapter-hub train NAME …``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapter_hub.cli.context import Context, json_option, pass_context, print_fields, print_json
-from adapter_hub.cli.train_stale import refuse_others, train_all_stale
+from adapter_hub.cli.train_several import refuse_with_stale, train_all_stale, train_named
 from adapter_hub.training.run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command(
     "train", epilog="Example: adapter-hub train gpt-lora -o r=16 --learning-rate 1e-3 --steps 200"
 )
-@click.argument("name", required=False)
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--base", help="A base of the registry.")
 @click.option("--method", help="The adapter method; see `adapter-hub methods`.")
 @click.option(
@@ -117,6 +117,9 @@ if TYPE_CHECKING:
     type=click.Choice(["tensorboard", "wandb", "mlflow", "trackio"]),
     help="Send the losses there as well; repeatable.",
 )
+@click.option(
+    "--from", "start", metavar="REF", help="Go on from this version, not from a fresh adapter."
+)
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run of this recipe.")
 @click.option("--restart", is_flag=True, help="Give an interrupted run of this recipe up.")
 @click.option(
@@ -130,7 +133,7 @@ if TYPE_CHECKING:
 def command(
     context: Context,
     /,
-    name: str | None,
+    names: tuple[str, ...],
     base: str | None,
     method: str | None,
     options: tuple[str, ...],
@@ -142,6 +145,7 @@ def command(
     samples: int,
     sample_every: int | None,
     track: tuple[str, ...],
+    start: str | None,
     resume: bool,
     restart: bool,
     stale: bool,
@@ -149,17 +153,22 @@ def command(
     as_json: bool,
     **settings: Any,
 ) -> None:
-    """Train the recipe of NAME. Flags change the recipe and are written back with the new version."""
+    """Train the recipe of NAME. Flags change the recipe and are written back with the new version.
+
+    Of several NAMEs each is trained, those of one base without loading it again; flags change the
+    recipe of each.
+    """
     if stale:
-        refuse_others(click.get_current_context())
+        refuse_with_stale(click.get_current_context())
         train_all_stale(context, dry_run, as_json)
         return
-    if name is None:
+    if not names:
         raise click.UsageError("Missing argument 'NAME'.")
     from adapter_hub.errors import UsageError
     from adapter_hub.options import parse_assignment
     from adapter_hub.plugins import load_catalog
     from adapter_hub.training.plan import Changes, data_as_recipe_says, make_plan
+    from adapter_hub.training.start import find_start
     from adapter_hub.training.tracking import check_trackers
 
     if settings["epochs"] is not None and settings["steps"] is not None:
@@ -170,8 +179,10 @@ def command(
         raise UsageError(
             f"--resume and {'--restart' if restart else '--dry-run'} exclude each other."
         )
+    if len(names) > 1:
+        _refuse_with_several(names, resume, dry_run)
     registry = context.open_registry()
-    context.warn_of_unknown_keys(registry, [name])
+    context.warn_of_unknown_keys(registry, names)
     changes = Changes(
         base=base,
         method=method,
@@ -185,12 +196,21 @@ def command(
     catalog = load_catalog()
     # Everything that can be wrong in the arguments is found before torch is imported.
     check_trackers(track)
-    make_plan(registry, name, changes, catalog)
+    found = find_start(start, registry) if start else None
+    for name in names:
+        make_plan(registry, name, changes, catalog, found)
+    run_options = RunOptions(samples, sample_every, save_every, track)
+    if len(names) > 1:
+        train_named(context, registry, names, changes, found, restart, run_options, as_json)
+        return
+    (name,) = names
     context.prepare_libraries()
     if dry_run:
         from adapter_hub.training.estimate import estimate
 
-        expected = estimate(name, changes, registry=registry, catalog=catalog, say=context.say)
+        expected = estimate(
+            name, changes, registry=registry, catalog=catalog, start=found, say=context.say
+        )
         print_json(asdict(expected)) if as_json else _print_estimate(expected)
         return
     from adapter_hub.cli.progress import ProgressLine
@@ -203,9 +223,10 @@ def command(
             changes,
             registry=registry,
             catalog=catalog,
+            start=found,
             resume=resume,
             restart=restart,
-            run_options=RunOptions(samples, sample_every, save_every, track),
+            run_options=run_options,
             say=on_step.say,
             on_step=on_step,
         )
@@ -215,6 +236,21 @@ def command(
         print_json(asdict(result))
     else:
         print_result(context, result)
+
+
+def _refuse_with_several(names: tuple[str, ...], resume: bool, dry_run: bool) -> None:
+    from adapter_hub.errors import UsageError
+
+    if resume:
+        raise UsageError("of several names interrupted runs are gone on with: leave --resume out.")
+    if dry_run:
+        raise UsageError(
+            "--dry-run takes one NAME.", hint=f"adapter-hub train {names[0]} --dry-run"
+        )
+    if len({each.casefold() for each in names}) < len(names):
+        raise UsageError(
+            "a name was given twice.", hint=f"adapter-hub train {' '.join(dict.fromkeys(names))}"
+        )
 
 
 def print_result(context: Context, result: TrainResult) -> None:

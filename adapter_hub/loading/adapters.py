@@ -92,7 +92,9 @@ def load(opened: Opened, dtype: torch.dtype) -> tuple[Any, Any]:
         tokenizer = load_tokenizer(opened.folder)
     else:
         tokenizer = load_tokenizer(opened.base_folder, trusted)
-    _check_loaded(opened, model)
+    check_weights(
+        str(opened.reference), f"base {opened.base.name!r}", opened.folder / WEIGHTS, model
+    )
     return _ready(model), tokenizer
 
 
@@ -209,7 +211,7 @@ def _load_peft(opened: Opened, view: Path, dtype: torch.dtype) -> Any:
 
     try:
         with warnings.catch_warnings():
-            # What is only warned of here is refused in _check_loaded.
+            # What is only warned of here is refused in check_weights.
             warnings.filterwarnings("ignore", message="Found missing adapter keys")
             return AutoPeftModelForCausalLM.from_pretrained(
                 str(view),
@@ -238,21 +240,22 @@ def _misfit(opened: Opened, error: Exception) -> str:
     return described(fit) if fit.misfits else first_line(error)
 
 
-def _check_loaded(opened: Opened, model: Any) -> None:
-    """Every saved weight must have found its module: PEFT only warns, or says nothing."""
+def check_weights(what: str, place: str, path: Path, model: Any) -> None:
+    """Every weight saved at ``path`` must have its module in ``model``: PEFT only warns, or not.
+
+    Raises IncompatibleError: weights of ``what`` have no place in ``place``, or are missing for it.
+    """
     from peft import get_peft_model_state_dict
 
-    assert opened.folder is not None
-    saved = set(safetensors_header(opened.folder / WEIGHTS)[0])
+    saved = set(safetensors_header(path)[0])
     used = set(get_peft_model_state_dict(model, save_embedding_layers=_saves_embeddings(saved)))
     unused, missing = sorted(saved - used), sorted(used - saved)
     if unused or missing:
         example = (unused or missing)[0]
-        what = "have no place in" if unused else "are missing for"
+        how = "have no place in" if unused else "are missing for"
         raise IncompatibleError(
-            f"{opened.reference}: {len(unused or missing)} of its weights {what} base "
-            f"{opened.base.name!r}, such as {example}.",
-            hint=f"adapter-hub base show {opened.base.name}",
+            f"{what}: {len(unused or missing)} of its weights {how} {place}, such as {example}.",
+            hint=f"adapter-hub show {what}",
         )
 
 

@@ -1,11 +1,11 @@
 """``lineage``: what a version was made from, and what was made from it, by the versions' records.
 
-A record names its parents so, whether its version was trained on from another, merged of several
-or copied::
+A record names its parents so, whether its version was trained on from another, varies one in a
+sweep, was merged of several or copied::
 
     {"parents": [{"kind": "continued", "reference": "sums@1", "digest": "sha256:…"}]}
 
-``kind`` is continued, merged or copied, ``digest`` the parent's ``version_digest``: names change
+``kind`` is continued, varied, merged or copied, ``digest`` the parent's ``version_digest``: names change
 and numbers may come again, digests do neither. That a version was pulled or imported is told by
 its entry beside its record.
 """
@@ -40,7 +40,7 @@ def lineage(reference: str | Reference, *, registry: Registry | None = None) -> 
     are those that came from one of ``derived_from``: from that version or, for a name alone, from
     any of that adapter. Each is ``{"reference", "name", "version", "digest", "created", "from"}``, and its ``from`` are
     ``{"kind", "reference", "digest", "here"}``, where ``here`` says whether that version is in the
-    registry. ``kind`` is continued, merged or copied as the record says, pulled or imported. What
+    registry. ``kind`` is continued, varied, merged or copied as the record says, pulled or imported. What
     was pushed after an import from a folder looks pulled: a version's entry tells only where it
     lies.
 

@@ -65,7 +65,7 @@ def run_training(
     from adapter_hub.training.plan import Changes
     from adapter_hub.training.train import train
 
-    own = ("say", "on_step", "catalog", "restart", "run_options")
+    own = ("say", "on_step", "catalog", "restart", "run_options", "start", "trial", "bench")
     arguments = {key: how.pop(key) for key in own if key in how}
     fields = {each.name for each in dataclasses.fields(Changes)}
     changes = {key: how.pop(key) for key in fields & how.keys()}

@@ -109,12 +109,14 @@ def checkpoint_activations(model: Any) -> None:
 
 
 @contextlib.contextmanager
-def without_adapter(model: Any) -> Iterator[None]:
-    """The bare base. A method that cannot be switched off stays as it is."""
+def without_adapter(model: Any) -> Iterator[bool]:
+    """The bare base, and whether it is: a method that cannot be switched off stays as it is."""
     with contextlib.ExitStack() as stack:
+        switched_off = False
         with contextlib.suppress(AttributeError, NotImplementedError):
             stack.enter_context(model.disable_adapter())
-        yield
+            switched_off = True
+        yield switched_off
 
 
 def trainable_line(trainable: int, total: int) -> str:

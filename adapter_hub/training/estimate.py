@@ -14,6 +14,7 @@ from adapter_hub.registry.store import Registry
 from adapter_hub.training.memory import Widest, peak_bytes
 from adapter_hub.training.plan import Changes, make_plan
 from adapter_hub.training.prepare import Job, prepare
+from adapter_hub.training.start import Start
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +50,7 @@ def estimate(
     *,
     registry: Registry | None = None,
     catalog: Catalog | None = None,
+    start: Start | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Estimate:
     """Check and measure everything about a run but the run itself. Raises what ``train`` raises."""
@@ -57,7 +59,7 @@ def estimate(
 
     registry = registry or Registry.open()
     catalog = catalog or load_catalog()
-    plan = make_plan(registry, name, changes or Changes(), catalog)
+    plan = make_plan(registry, name, changes or Changes(), catalog, start)
     with tempfile.TemporaryDirectory(prefix="adapter-hub-", ignore_cleanup_errors=True) as scratch:
         job = prepare(plan, registry, catalog, Path(scratch), say)
         dtype, _ = choose_dtype(plan.recipe.training.dtype)

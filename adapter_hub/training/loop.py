@@ -27,6 +27,7 @@ from adapter_hub.training.processes import prepared, reshard, summed
 from adapter_hub.training.progress import Progress, best_evaluation
 from adapter_hub.training.short_attention import ShortAttention
 from adapter_hub.training.stopping import stop_requests
+from adapter_hub.training.workbench import BareBase
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -41,7 +42,8 @@ CHECKPOINT_SECONDS = 30.0
 class Run:
     """Everything the loop works on. Of several processes, the first writes ``checkpoint``.
 
-    Every ``save_every`` steps the state is written, besides every half minute.
+    Every ``save_every`` steps the state is written, besides every half minute. ``bare`` is what is
+    known of the base, and what is found out about it goes there.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Run:
     pad_id: int
     checkpoint: Path
     identity: str
+    bare: BareBase
     save_every: int | None = None
 
 
@@ -196,11 +199,20 @@ def _start(
         return progress, Best(best)
     progress = Progress()
     if run.held_out is not None:
-        with without_adapter(run.model):
-            progress.base_eval_loss = evaluate(run, head, run.held_out)
+        progress.base_eval_loss = _base_loss(run, head, run.held_out)
         progress.evaluations.append({"step": 0, "loss": progress.base_eval_loss})
     watch(progress)
     return progress, Best({})
+
+
+def _base_loss(run: Run, head: LossHead, held_out: Examples) -> float:
+    if run.bare.loss is not None:
+        return run.bare.loss
+    with without_adapter(run.model) as switched_off:
+        loss = evaluate(run, head, held_out)
+    if switched_off:
+        run.bare.loss = loss
+    return loss
 
 
 def _step(

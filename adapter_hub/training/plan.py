@@ -19,6 +19,7 @@ from adapter_hub.options import check_options, suggestion
 from adapter_hub.plugins import BUILT_IN, Catalog, Offer
 from adapter_hub.registry.store import Registry
 from adapter_hub.training.sources import DataSource, dataset_of, find_source, validation_of
+from adapter_hub.training.start import Start, recipe_from
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,22 @@ class Changes:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """One run of a sweep: what it varies of the recipe. ``told`` is what its record says of it."""
+
+    vary: Changes
+    told: Mapping[str, Any]
+    parent: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """A checked recipe with everything it names found. ``digest`` identifies it for ``status``.
 
-    ``before`` is the recipe as the registry had it, without this run's changes; ``held_out`` is
-    what the loss is measured on, unless it is a share of ``data``; ``plugins`` are the
-    distributions that offer its method, datasets and base, with their versions.
+    ``before`` is the recipe as the registry had it, without this run's changes, and ``kept`` what
+    it will be: of a trial, without what the sweep varies. ``held_out`` is what the loss is measured
+    on, unless it is a share of ``data``; ``plugins`` are the distributions that offer its method,
+    datasets and base, with their versions. ``start`` is the version that it goes on from.
     """
 
     name: str
@@ -53,19 +64,42 @@ class Plan:
     held_out: DataSource | None
     digest: str
     plugins: Mapping[str, str]
+    kept: Recipe
+    start: Start | None = None
+    trial: Trial | None = None
 
 
-def make_plan(registry: Registry, name: str, changes: Changes, catalog: Catalog) -> Plan:
-    """Settle what ``train NAME`` does. Raises UsageError, OptionError, UnknownNameError, DataError."""
+def make_plan(
+    registry: Registry,
+    name: str,
+    changes: Changes,
+    catalog: Catalog,
+    start: Start | None = None,
+    trial: Trial | None = None,
+) -> Plan:
+    """Settle what ``train NAME`` does, from the bare base or from ``start``.
+
+    A new name takes the recipe of ``start``. Raises UsageError, OptionError, UnknownNameError,
+    DataError, IncompatibleError.
+    """
     try:
-        return _make_plan(registry, name, changes, catalog)
+        return _make_plan(registry, name, changes, catalog, start, trial)
     except UnknownOfferError as error:
         raise with_origin(error, newest_record(registry, name)) from None
 
 
-def _make_plan(registry: Registry, name: str, changes: Changes, catalog: Catalog) -> Plan:
+def _make_plan(
+    registry: Registry,
+    name: str,
+    changes: Changes,
+    catalog: Catalog,
+    start: Start | None,
+    trial: Trial | None,
+) -> Plan:
     before = current_recipe(registry, name)
-    recipe = change_recipe(before, changes)
+    is_new = start is not None and not registry.has_adapter(name)
+    kept = change_recipe(recipe_from(start, catalog) if start and is_new else before, changes)
+    recipe = change_recipe(kept, trial.vary) if trial else kept
     if not (recipe.base or registry.has_adapter(name)):
         close = suggestion(name, registry.adapter_names())
         raise UnknownNameError(
@@ -73,7 +107,8 @@ def _make_plan(registry: Registry, name: str, changes: Changes, catalog: Catalog
             hint=f"for a new one: adapter-hub train {name} --base BASE --data DATA",
         )
     base = registry.base(_require_base(recipe.base, name))
-    return settle(name, recipe, before, base, registry.folder, catalog)
+    plan = settle(name, recipe, before, base, registry.folder, catalog)
+    return dataclasses.replace(plan, kept=kept if trial else plan.recipe, start=start, trial=trial)
 
 
 def settle(
@@ -100,7 +135,7 @@ def settle(
     recipe = dataclasses.replace(recipe, options=options, data_options=data.options)
     plugins = {each.distribution: each.version for each in offers if each.distribution != BUILT_IN}
     digest = recipe_digest(recipe, base)
-    return Plan(name, recipe, before, base, method, data, held_out, digest, plugins)
+    return Plan(name, recipe, before, base, method, data, held_out, digest, plugins, recipe)
 
 
 def _held_out(recipe: Recipe, data: DataSource, root: Path, catalog: Catalog) -> DataSource | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from adapter_hub.registry.store import Registry
 from adapter_hub.training.plan import Plan
 from adapter_hub.training.processes import process_count
 from adapter_hub.training.sources import DataSource, open_rows
+from adapter_hub.training.workbench import BaseFiles, Workbench
 
 if TYPE_CHECKING:
     from adapter_hub.datasets.files import BadRow, SourceRow
@@ -49,37 +51,43 @@ class Job:
     steps: int
 
 
-def prepare(plan: Plan, registry: Registry, catalog: Catalog, scratch: Path, say: Say) -> Job:
+def prepare(
+    plan: Plan,
+    registry: Registry,
+    catalog: Catalog,
+    scratch: Path,
+    say: Say,
+    bench: Workbench | None = None,
+) -> Job:
     """Find the base, have PEFT check the method, encode the data. Loads no weights.
+
+    What is on the ``bench`` is not made again.
 
     Raises BaseModelError, OptionError, DataError.
     """
-    from adapter_hub.loading.bases import base_folder, context_length, load_config, load_tokenizer
-    from adapter_hub.loading.identity import base_identity
+    from adapter_hub.loading.bases import context_length
     from adapter_hub.training.build import build_config, count_parameters
-    from adapter_hub.training.token_cache import tokenizer_digest
 
-    folder = base_folder(plan.base, catalog, registry.folder)
-    trusted = plan.base.trust_remote_code
-    model_config = load_config(folder, trusted)
+    bench = bench or Workbench()
+    base = bench.base_files(plan.base, catalog, registry.folder)
     peft_config = build_config(plan.method, plan.recipe.options)
-    parameters = count_parameters(plan.method, peft_config, model_config, trusted)
-    tokenizer = load_tokenizer(folder, trusted)
+    parameters = count_parameters(
+        plan.method, peft_config, base.config, plan.base.trust_remote_code
+    )
     max_length = min(
         plan.recipe.training.max_length,
-        context_length(model_config) or plan.recipe.training.max_length,
+        context_length(base.config) or plan.recipe.training.max_length,
     )
-    files = f"{tokenizer_digest(folder)} {plan.base.code if trusted else None}"
-    data, held_out_data = _encode(plan, registry, scratch, tokenizer, files, max_length, say)
+    data, held_out_data = _encode(plan, registry, scratch, base, max_length, bench, say)
     examples, held_out = _split(plan, data, held_out_data, say)
     schedule, steps = _schedule(plan, examples)
     hooks = plan.method.train_hooks()
     hooks.before_model(peft_config, steps)
     return Job(
-        base_folder=folder,
-        identity=base_identity(folder).as_record(),
-        tokenizer=tokenizer,
-        model_config=model_config,
+        base_folder=base.folder,
+        identity=base.identity,
+        tokenizer=base.tokenizer,
+        model_config=base.config,
         peft_config=peft_config,
         hooks=hooks,
         parameters=parameters,
@@ -97,18 +105,17 @@ def _encode(
     plan: Plan,
     registry: Registry,
     scratch: Path,
-    tokenizer: Any,
-    base_files: str,
+    base: BaseFiles,
     max_length: int,
+    bench: Workbench,
     say: Say,
 ) -> tuple[EncodedData, EncodedData | None]:
-    """``base_files`` is a digest of all that decides about the tokenizer."""
     from adapter_hub.prompts.encode import Encoder
     from adapter_hub.prompts.rows import TrainingRow, style_of
     from adapter_hub.training.data import encode_data
     from adapter_hub.training.token_cache import DataFile, template_day
 
-    settings, recipe = plan.recipe.training, plan.recipe
+    settings, recipe, tokenizer = plan.recipe.training, plan.recipe, base.tokenizer
     skip_bad = settings.on_bad_row == "skip"
     digests = Digests(registry)
 
@@ -135,19 +142,23 @@ def _encode(
             cut = most is not None and next(rows, None) is not None
             return encoded
 
-        if source.is_stream:
-            encoded = encode_into(scratch / table)
-            say(_data_line(source, encoded, max_length, cut, note))
-            return encoded
         style = encoder.style if encoder else None
         decides = [
-            base_files,
+            base.digest,
             max_length,
             settings.train_on,
             dict(recipe.column_map),
             skip_bad,
             style,
         ]
+        if source.is_stream:
+            about = [*decides, source.name, dict(source.options), most]
+            encoded, cut = bench.encoded(
+                json.dumps(about, sort_keys=True, default=str),
+                lambda: (encode_into(scratch / table), cut),
+            )
+            say(_data_line(source, encoded, max_length, cut, note))
+            return encoded
         file = DataFile(registry.folder / source.name, digests)
         day = template_day(tokenizer.chat_template)
         encoded, kept = file.encoded(decides, day, encode_into, scratch / table, say)

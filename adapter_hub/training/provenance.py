@@ -30,6 +30,7 @@ def provenance(
     best = best_evaluation(progress.evaluations)
     return {
         "adapter": plan.name,
+        **_ancestry(plan),
         "recipe": without_machine_paths(resolved(plan.recipe, plan.base)),
         "recipe_digest": plan.digest,
         "base": {
@@ -66,6 +67,17 @@ def provenance(
         "evaluations": progress.evaluations,
         **({} if best is None else {"best_step": best["step"]}),
         "seconds": round(progress.seconds, 2),
+    }
+
+
+def _ancestry(plan: Plan) -> dict[str, Any]:
+    """The versions that it came from, and the sweep that it is a trial of."""
+    parents = [plan.start.as_parent()] if plan.start else []
+    if plan.trial and plan.trial.parent:
+        parents.append(dict(plan.trial.parent))
+    return {
+        **({"parents": parents} if parents else {}),
+        **({"sweep": dict(plan.trial.told)} if plan.trial else {}),
     }
 
 

@@ -18,6 +18,7 @@ from adapter_hub.errors import (
     AdapterHubError,
     ConflictError,
     Interrupted,
+    UnknownNameError,
     UnknownOfferError,
     UsageError,
     VerificationError,
@@ -39,6 +40,9 @@ from adapter_hub.training.plan import Plan, settle
 from adapter_hub.training.processes import process_count
 from adapter_hub.training.progress import best_evaluation
 from adapter_hub.training.run_options import RunOptions
+from adapter_hub.training.start import recorded_start
+from adapter_hub.training.workbench import Workbench
+from adapter_hub.training.workspace import CHECKPOINT
 
 if TYPE_CHECKING:
     from adapter_hub.training.train import Fitted, OnStep
@@ -100,7 +104,11 @@ def reproduce(
         # Another base in that place is an input that differs, and no reason to stop.
         base = dataclasses.replace(base, revision=None)
     recipe = _recipe(record, base, registry.adapter(name).recipe, f"{name}@{number}")
-    gone = []
+    gone, start = [], None
+    try:
+        start = recorded_start(record, registry)
+    except UnknownNameError as error:
+        gone.append(Input(error.message.removesuffix(", is not in the registry."), "there", "gone"))
     for data in filter(None, (recipe.data, recipe.eval_data)):
         if is_data_file(data) and not data.startswith("hf:"):
             path = registry.folder / data
@@ -112,6 +120,7 @@ def reproduce(
         plan = settle(name, recipe, recipe, base, registry.folder, catalog)
     except UnknownOfferError as error:
         raise with_origin(error, record) from None
+    plan = dataclasses.replace(plan, start=start)
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="adapter-hub-", ignore_cleanup_errors=True) as scratch,
@@ -226,13 +235,14 @@ def _train_again(
     from adapter_hub.training.prepare import prepare
     from adapter_hub.training.provenance import provenance
     from adapter_hub.training.save import environment, write_adapter, write_record
-    from adapter_hub.training.train import CHECKPOINT, fit
+    from adapter_hub.training.train import fit
 
     with _threads(recorded(record, "hardware").get("threads")):
         job = prepare(plan, registry, catalog, scratch, say)
         options = RunOptions(samples=0)
+        bench, root = Workbench(), registry.folder
         fitted = fit(
-            plan, job, scratch / CHECKPOINT, False, False, options, say, on_step, registry.folder
+            plan, job, scratch / CHECKPOINT, False, False, options, say, on_step, root, bench
         )
         after = {
             **provenance(

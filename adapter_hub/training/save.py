@@ -65,7 +65,7 @@ def save_version(
             metrics=metrics,
         )
         number = publish_version(
-            registry, name, folder, version, plan.recipe, plan.before, event="train"
+            registry, name, folder, version, plan.kept, plan.before, event="train"
         )
     return number, version
 

@@ -1,100 +1,38 @@
-"""``train --stale``: every adapter that ``status`` calls stale or never trained, one by one."""
+"""``train --stale``: every adapter that ``status`` calls stale or never trained."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-from adapter_hub.errors import AdapterHubError, Interrupted
-from adapter_hub.isolation import one_line
-from adapter_hub.plugins import Catalog
 from adapter_hub.registry.store import Registry
-from adapter_hub.training.status import Status, all_status
-
-if TYPE_CHECKING:
-    from adapter_hub.training.train import OnStep, TrainResult
-
-Outcome = Literal["trained", "failed", "interrupted", "not tried"]
+from adapter_hub.training.several import Training, by_base
+from adapter_hub.training.status import TO_TRAIN, Status, all_status
 
 
-@dataclass
-class Training:
-    """One adapter to train: why, and what came of it."""
+@dataclass(kw_only=True)
+class StaleTraining(Training):
+    """A run, with what ``status`` says of its adapter."""
 
     status: Status
-    outcome: Outcome = "not tried"
-    result: TrainResult | None = None
-    error: str = ""
-
-    @property
-    def reason(self) -> str:
-        """``stale: training.steps 6 → 7``."""
-        return ": ".join(filter(None, (self.status.state, self.status.why)))
 
     def as_json(self) -> dict[str, Any]:
-        return {
-            "name": self.status.name,
+        told = super().as_json()
+        why = {
             "state": self.status.state,
             "why": self.status.why,
             "changes": [asdict(each) for each in self.status.changes],
-            "outcome": self.outcome,
-            "result": asdict(self.result) if self.result else None,
-            "error": self.error or None,
         }
+        return {"name": told.pop("name"), **why, **told}
 
 
 def to_train(registry: Registry) -> list[Training]:
-    """What ``train_stale`` would train, by name. Raises RegistryError."""
-    found = all_status(registry)
-    return [Training(each) for each in found if each.state in ("stale", "never trained")]
-
-
-def train_stale(
-    trainings: list[Training],
-    *,
-    registry: Registry,
-    catalog: Catalog,
-    say: Callable[[str], None],
-    progress: Callable[[], AbstractContextManager[OnStep]],
-) -> None:
-    """Train each, and go on after a failure; what came of it is written into ``trainings``.
-
-    A run that was interrupted and is still the same is gone on with. ``progress`` makes what is
-    called after each step. Raises Interrupted when the user stops, and nothing else.
-    """
-    from adapter_hub.training.train import train
-
-    for number, each in enumerate(trainings, 1):
-        name = each.status.name
-        say(f"{number} of {len(trainings)}: {name}, {each.reason}")
-        try:
-            with progress() as on_step:
-                each.result = train(
-                    name,
-                    registry=registry,
-                    catalog=catalog,
-                    resume=None,
-                    say=say,
-                    on_step=on_step,
-                )
-            each.outcome = "trained"
-        except (Interrupted, KeyboardInterrupt) as error:
-            each.outcome, each.error = "interrupted", "interrupted"
-            if isinstance(error, Interrupted):
-                each.error = error.message
-            raise Interrupted(
-                f"{name} was interrupted; {_count(trainings, 'trained')} of {len(trainings)} were trained.",
-                hint="to go on: adapter-hub train --stale",
-            ) from error
-        except AdapterHubError as error:
-            each.outcome, each.error = "failed", error.message
-            say(f"{name} failed: {error.message}" + (f"\n  {error.hint}" if error.hint else ""))
-        except Exception as error:  # of a plugin, or a library: the others are to be trained
-            each.outcome, each.error = "failed", one_line(error)
-            say(f"{name} failed: {each.error}")
-
-
-def _count(trainings: list[Training], outcome: Outcome) -> int:
-    return sum(each.outcome == outcome for each in trainings)
+    """What is stale or was never trained, by base and name. Raises RegistryError."""
+    found = [each for each in all_status(registry) if each.state in TO_TRAIN]
+    trainings = [
+        StaleTraining(
+            name=each.name, label=": ".join(filter(None, (each.state, each.why))), status=each
+        )
+        for each in found
+    ]
+    return by_base(trainings, registry)

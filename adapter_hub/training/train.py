@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 from adapter_hub.errors import (
     ConflictError,
     IncompatibleError,
-    RegistryError,
     TrainingError,
     UsageError,
 )
 from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry.store import Registry
-from adapter_hub.training.plan import Changes, Plan, make_plan
+from adapter_hub.training.plan import Changes, Plan, Trial, make_plan
 from adapter_hub.training.prepare import Job, Say, prepare
 from adapter_hub.training.processes import (
     from_first,
@@ -34,14 +30,16 @@ from adapter_hub.training.processes import (
 )
 from adapter_hub.training.provenance import provenance
 from adapter_hub.training.run_options import RunOptions
+from adapter_hub.training.start import Start, check_start, find_start, load_start, take_shape
 from adapter_hub.training.tracking import Trackers, check_trackers
+from adapter_hub.training.workbench import Workbench
+from adapter_hub.training.workspace import CHECKPOINT, scratch_name, workspace
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from adapter_hub.training.progress import Progress
 
-CHECKPOINT = "checkpoint.safetensors"
 OnStep = Callable[["Progress", int], None]
 
 
@@ -81,13 +79,20 @@ def train(
     *,
     registry: Registry | None = None,
     catalog: Catalog | None = None,
+    start: str | Start | None = None,
+    trial: Trial | None = None,
     resume: bool | None = False,
     restart: bool = False,
     run_options: RunOptions | None = None,
+    bench: Workbench | None = None,
     say: Say = _silent,
     on_step: OnStep = _silent,
 ) -> TrainResult:
     """Train the recipe of ``name``, changed by ``changes``, and register the result.
+
+    ``start`` is a reference to the version to go on from, instead of a fresh adapter on the bare
+    base; a new name takes its recipe. ``trial`` varies the recipe for this run only. Runs that are
+    given one ``bench`` after the other share what they can.
 
     The registry stays as it was until the new version is complete. ``resume`` goes on with an
     interrupted run of the same recipe (None: where there is one), ``restart`` gives it up. Under
@@ -101,20 +106,29 @@ def train(
     catalog = catalog or load_catalog()
     options = run_options or RunOptions()
     check_trackers(options.track)
-    plan = make_plan(registry, name, changes or Changes(), catalog)
+    if isinstance(start, str):
+        start = find_start(start, registry)
+    plan = make_plan(registry, name, changes or Changes(), catalog, start, trial)
+    bench = bench or Workbench()
     if process_index():
         say, on_step = _silent, _silent
-    with _workspace(registry, name) as workspace:
+    with workspace(registry, name, trial_key(plan)) as folder:
         if resume:
-            _require_checkpoint(name, workspace)
-        job = prepare(plan, registry, catalog, workspace / _scratch(), say)
-        state = workspace / CHECKPOINT
-        fitted = fit(plan, job, state, resume, restart, options, say, on_step, registry.folder)
+            _require_checkpoint(name, folder)
+        job = prepare(plan, registry, catalog, folder / scratch_name(), say, bench)
+        state = folder / CHECKPOINT
+        root = registry.folder
+        fitted = fit(plan, job, state, resume, restart, options, say, on_step, root, bench)
         result = None
         if fitted.accelerator.is_main_process:
             result = _record(plan, job, registry, fitted, say)
             state.unlink(missing_ok=True)
         return from_first(fitted.accelerator, result)
+
+
+def trial_key(plan: Plan) -> str:
+    """What tells one trial of a sweep from the others; empty for a run that is none."""
+    return plan.digest.removeprefix("sha256:")[:12] if plan.trial else ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +152,7 @@ def fit(
     say: Say,
     on_step: OnStep,
     root: Path,
+    bench: Workbench,
 ) -> Fitted:
     """Load the base and train the adapter on it; ``state`` is the checkpoint's file.
 
@@ -148,7 +163,6 @@ def fit(
     import torch
     from accelerate.utils import set_seed
 
-    from adapter_hub.loading.bases import load_model
     from adapter_hub.loading.dtype import choose_dtype
     from adapter_hub.training.build import attach, checkpoint_activations, trainable_line
     from adapter_hub.training.loop import Run, train_loop
@@ -159,14 +173,20 @@ def fit(
     identity = _run_identity(plan, job, str(dtype))
     resume = _check_resume(plan.name, state, identity, resume, restart, say)
     _check_prompt_path(plan, job)
+    if plan.start is not None:
+        check_start(plan.start, plan.base, job.identity)
+        take_shape(plan.start, job.peft_config, plan.name)
 
     say(f"base {plan.base.name} ({plan.base.source}) in {str(dtype).removeprefix('torch.')}: {why}")
     if settings.quantize != "none":
         say(f"its linear layers in {settings.quantize.removesuffix('bit')} bits")
-    model = load_model(job.base_folder, dtype, plan.base.trust_remote_code, settings.quantize)
+    model = bench.model(job.base_folder, dtype, plan.base.trust_remote_code, settings.quantize)
     set_seed(settings.seed % 2**32)  # NumPy takes no more, and it draws nothing here
     torch.manual_seed(settings.seed)  # before the adapter is initialised
     model = attach(plan.method, model, job.peft_config)
+    if plan.start is not None:
+        load_start(plan.start, model, plan.name)
+        say(f"going on from {plan.start.reference}")
     if settings.checkpoint_activations:
         checkpoint_activations(model)
     say(trainable_line(*model.get_nb_trainable_parameters()))
@@ -176,6 +196,7 @@ def fit(
             "FSDP cannot share out weights of so few bits.",
             hint="launch without --use_fsdp, or train with --quantize none",
         )
+    bare = bench.bare_base(_rows_key(plan, job))
     run = Run(
         name=plan.name,
         method=plan.method.name,
@@ -190,12 +211,13 @@ def fit(
         pad_id=job.tokenizer.pad_token_id,
         checkpoint=state,
         identity=identity,
+        bare=bare,
         save_every=options.save_every,
     )
     with _trackers(plan, accelerator, options, root, say) as trackers:
         samples = 0 if accelerator.is_fsdp2 or not accelerator.is_main_process else options.samples
         # One process alone cannot generate with a model of which it has a shard.
-        watch = Watch(job, model, settings, replace(options, samples=samples), trackers, say)
+        watch = Watch(job, model, settings, replace(options, samples=samples), trackers, bare, say)
         progress = train_loop(run, resume, on_step, watch)
         _check_prompt_path(plan, job)
         watch.finish(progress)
@@ -226,11 +248,27 @@ def _run_identity(plan: Plan, job: Job, dtype: str) -> str:
     """A digest of all that a resumed run must have in common with the one it goes on with."""
     held_out = job.held_out_data.fingerprint if job.held_out_data else None
     parts = [plan.digest, job.data.fingerprint, held_out, job.identity, dtype, process_count()]
+    if plan.start is not None:
+        parts.append(plan.start.digest)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _require_checkpoint(name: str, workspace: Path) -> None:
-    if not (workspace / CHECKPOINT).is_file():
+def _rows_key(plan: Plan, job: Job) -> tuple[Any, ...]:
+    """All that decides which rows the bare base is asked about, and in what batches."""
+    settings = plan.recipe.training
+    return (
+        plan.method.name,
+        job.data.fingerprint,
+        job.held_out_data.fingerprint if job.held_out_data else None,
+        tuple(sorted(plan.recipe.column_map.items())),
+        job.max_length,
+        *(settings.train_on, settings.on_bad_row, settings.batch_size),
+        *(settings.eval_fraction, settings.seed),
+    )
+
+
+def _require_checkpoint(name: str, folder: Path) -> None:
+    if not (folder / CHECKPOINT).is_file():
         raise UsageError(
             f"there is no interrupted run of {name!r} to resume.", hint=f"adapter-hub train {name}"
         )
@@ -349,39 +387,3 @@ def _pages(plan: Plan, job: Job, record: dict[str, Any], fitted: Fitted) -> dict
         "training.png": training_plot(title, curves),
         "report.html": report_page(told, curves, fitted.samples),
     }
-
-
-@contextlib.contextmanager
-def _workspace(registry: Registry, name: str) -> Iterator[Path]:
-    """``adapters/.runs/NAME``, for one run at a time: its checkpoint, and a scratch folder.
-
-    Yields the folder; the scratch folder in it is gone afterwards, the checkpoint stays.
-    """
-    from filelock import FileLock, Timeout
-
-    folder = registry.folder / "adapters" / ".runs" / name
-    lock = FileLock(folder / "lock", blocking=False)
-    if not os.access(registry.folder, os.W_OK):
-        raise RegistryError(f"{registry.folder} cannot be written, so nothing could be registered.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not process_index():
-            lock.acquire()
-        (folder / _scratch()).mkdir(exist_ok=True)
-    except Timeout:
-        raise ConflictError(
-            f"{name!r} is being trained by another process.",
-            hint="wait for it, or train under another name",
-        ) from None
-    except OSError as error:
-        raise RegistryError(f"{folder} cannot be written: {error.strerror or error}.") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder / _scratch(), ignore_errors=True)
-        lock.release()
-
-
-def _scratch() -> str:
-    """Each process encodes the rows for itself: several machines may share no disk cache."""
-    return f"scratch-{process_index()}"

@@ -13,13 +13,15 @@ from adapter_hub.training.progress import Progress, best_evaluation
 from adapter_hub.training.run_options import RunOptions
 from adapter_hub.training.samples import Question, answers, questions
 from adapter_hub.training.tracking import Trackers
+from adapter_hub.training.workbench import BareBase
 
 
 class Watch:
     """Call it before the first step and after every step; ``finish`` after the last one.
 
-    What is shown goes to ``say``, and the answers into the progress, too. A model that cannot
-    generate is trained all the same: no failure here reaches the run.
+    What is shown goes to ``say``, and the answers into the progress, too. ``bare`` is what is known
+    of the base. A model that cannot generate is trained all the same: no failure here reaches the
+    run.
     """
 
     def __init__(
@@ -29,12 +31,13 @@ class Watch:
         settings: TrainingSettings,
         options: RunOptions,
         trackers: Trackers,
+        bare: BareBase,
         say: Say,
     ) -> None:
         from adapter_hub.loading.bases import context_length
 
         self._model, self._tokenizer = model, job.tokenizer
-        self._settings, self._trackers = settings, trackers
+        self._settings, self._trackers, self._bare = settings, trackers, bare
         self._every, self._steps, self._say = options.sample_every, job.steps, say
         rows = job.held_out or job.examples
         context = context_length(job.model_config)
@@ -48,8 +51,7 @@ class Watch:
             lowest = ", the lowest so far" if best and len(looks) > 2 else ""
             self._say(f"step {step}: held-out loss {looks[-1]['loss']:.3f}{lowest}")
         if step == 0:
-            with without_adapter(self._model):
-                self._ask(progress)
+            self._ask_base(progress)
         elif self._every and step % self._every == 0 and step < self._steps:
             self._ask(progress)
             self._show(progress)
@@ -88,13 +90,28 @@ class Watch:
             for number, each in enumerate(self._asked)
         ]
 
-    def _ask(self, progress: Progress) -> None:
+    def _ask_base(self, progress: Progress) -> None:
+        asked = [(tuple(each.prompt), each.most) for each in self._asked]
+        known = self._bare.answers
+        if all(each in known for each in asked):
+            self._keep(progress, [known[each] for each in asked])
+            return
+        with without_adapter(self._model) as switched_off:
+            texts = self._ask(progress)
+        if switched_off:
+            known.update(zip(asked, texts, strict=False))
+
+    def _ask(self, progress: Progress) -> list[str]:
+        """What the model answers now; nothing, ever after, where it cannot generate."""
         try:
             texts = answers(self._model, self._tokenizer, self._asked)
         except Exception as error:
             self._say(f"no sample answers: {one_line(error)}")
-            self._asked = []
-            return
+            self._asked, texts = [], []
+        self._keep(progress, texts)
+        return texts
+
+    def _keep(self, progress: Progress, texts: list[str]) -> None:
         for number, text in enumerate(texts):
             progress.samples.append({"step": progress.step, "number": number, "text": text})
 

@@ -182,8 +182,8 @@ with staging_folder(Registry.open(), "kept") as folder:
 TRAIN = """
 import sys
 from adapter_hub.registry.store import Registry
-from adapter_hub.training.train import _workspace
-with _workspace(Registry.open(), "kept") as folder:
+from adapter_hub.training.workspace import workspace
+with workspace(Registry.open(), "kept") as folder:
     (folder / "checkpoint.safetensors").write_bytes(b"12345678")
     (folder / "checkpoint.tmp").write_bytes(b"123")
     print("ready", flush=True)

@@ -15,7 +15,8 @@ import workshop
 from adapter_hub.errors import Interrupted
 from adapter_hub.plugins import load_catalog
 from adapter_hub.registry.store import Registry
-from adapter_hub.training.stale import Training, to_train, train_stale
+from adapter_hub.training.several import Training, train_several
+from adapter_hub.training.stale import to_train
 from adapter_hub.training.status import all_status
 
 TRAINING = 'training = { steps = 3, dtype = "float32", max_length = 64 }\n'
@@ -50,8 +51,13 @@ def run(
         return nullcontext(on_step)
 
     try:
-        train_stale(
-            trainings, registry=registry, catalog=load_catalog(), say=said.append, progress=progress
+        train_several(
+            trainings,
+            registry=registry,
+            catalog=load_catalog(),
+            say=said.append,
+            progress=progress,
+            again="adapter-hub train --stale",
         )
     except Interrupted as error:
         said.append(error.message)
@@ -60,7 +66,7 @@ def run(
 
 def test_each_is_trained_and_a_failure_ends_nothing(three: Path) -> None:
     trainings, said = run(three)
-    assert [(each.status.name, each.outcome) for each in trainings] == [
+    assert [(each.name, each.outcome) for each in trainings] == [
         ("after", "trained"),
         ("broken", "failed"),
         ("sums", "trained"),
@@ -69,7 +75,7 @@ def test_each_is_trained_and_a_failure_ends_nothing(three: Path) -> None:
     assert "3 of 3: sums, stale: training.steps 6 → 2" in said
     assert "there is no data file" in trainings[1].error
     assert versions(three) == {"after": 1, "broken": None, "conv": 1, "sums": 2, "talk": 1}
-    assert [each.status.name for each in to_train(Registry.open(three))] == ["broken"]
+    assert [each.name for each in to_train(Registry.open(three))] == ["broken"]
 
 
 def stop_at(step: int) -> Callable[..., None]:
