@@ -18,6 +18,7 @@ from typing import Any
 from adapter_hub.errors import ConflictError, Interrupted, RegistryError, UnknownNameError
 from adapter_hub.model import Adapter, Recipe, Version
 from adapter_hub.registry import schema
+from adapter_hub.registry.aliases import alias_event
 from adapter_hub.registry.atomic import ContentChanged, sync_folder, umask
 from adapter_hub.registry.discard import STAGING, discarding
 from adapter_hub.registry.occupied import occupied_folder
@@ -25,7 +26,7 @@ from adapter_hub.registry.splice import same
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.taken import refuse_twin
 
-REPORTS = frozenset({"report.html", "training.png"})
+REPORTS = frozenset({"report.html", "sweep.png", "training.png"})
 """About a version, for people, in its folder. They quote rows of the data, so they are no part of
 it: neither digested, nor pushed, nor copied to another machine."""
 _ATTEMPTS = 20
@@ -162,6 +163,25 @@ def record_hub(
         _version_entry(entry, name, number)["hub"] = dict(hub)
 
     registry.edit_adapter(name, change, lambda: [version_event(event, name, number, hub)])
+
+
+def adopt_version(
+    registry: Registry, name: str, number: int, alias: str, before: Recipe, recipe: Recipe
+) -> None:
+    """Make ``recipe``, which made a version, that of the adapter, and ``alias`` mean the version.
+
+    Only what ``recipe`` changes in ``before`` is written. Raises RegistryError, UnknownNameError.
+    """
+    moved: int | None = None
+
+    def change(entry: dict[str, Any]) -> None:
+        nonlocal moved
+        _version_entry(entry, name, number)
+        _write_recipe(entry, before, recipe)
+        moved = entry.get("aliases", {}).get(alias)
+        entry.setdefault("aliases", {})[alias] = number
+
+    registry.edit_adapter(name, change, lambda: [alias_event(name, alias, moved, number)])
 
 
 def record_metrics(

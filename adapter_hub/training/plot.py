@@ -17,7 +17,7 @@ from adapter_hub.training.progress import Progress, best_evaluation
 SMOOTHING = 0.9
 _POINTS = 500
 """The most points of a curve: more are not to be seen."""
-_RAW, _LINE, _HELD_OUT = "#6a96cd", "#2f74c0", "#d1602f"
+RAW, _LINE, HELD_OUT = "#6a96cd", "#2f74c0", "#d1602f"
 """Each with a contrast of three or more to white and to the dark of the report."""
 _DOTS = 50
 """The most points that are marked as such: more would hide the other curves."""
@@ -91,7 +91,7 @@ def svg_plots(curves: Curves) -> dict[str, str]:
 
 def draw_loss(axes: Any, curves: Curves) -> None:
     steps = range(1, len(curves.loss) + 1)
-    axes.plot(*_thinned(steps, curves.loss), color=_RAW, linewidth=1, label="training, each step")
+    axes.plot(*_thinned(steps, curves.loss), color=RAW, linewidth=1, label="training, each step")
     smooth = _smoothed(curves.loss)
     axes.plot(*_thinned(steps, smooth), color=_LINE, linewidth=2, label="training, smoothed")
     if curves.evaluations:
@@ -105,10 +105,10 @@ def draw_loss(axes: Any, curves: Curves) -> None:
 def _draw_held_out(axes: Any, evaluations: Sequence[dict[str, float]]) -> None:
     at = [each["step"] for each in evaluations]
     losses = [each["loss"] for each in evaluations]
-    axes.plot(at, losses, _held_out_style(len(at)), color=_HELD_OUT, markersize=4, label="held out")
+    axes.plot(at, losses, _held_out_style(len(at)), color=HELD_OUT, markersize=4, label="held out")
     shown = best_evaluation(evaluations) or evaluations[-1]
     place = (shown["step"], shown["loss"])
-    axes.plot(*place, "o", color=_HELD_OUT, markersize=9, fillstyle="none")
+    axes.plot(*place, "o", color=HELD_OUT, markersize=9, fillstyle="none")
     axes.annotate(
         f"{shown['loss']:.3f}",
         place,
@@ -134,7 +134,7 @@ def draw_learning_rate(axes: Any, curves: Curves) -> None:
 def draw_speed(axes: Any, curves: Curves) -> None:
     speed = curves.tokens_per_second
     steps = range(1, len(speed) + 1)
-    axes.plot(*_thinned(steps, speed), color=_RAW, linewidth=1)
+    axes.plot(*_thinned(steps, speed), color=RAW, linewidth=1)
     axes.plot(*_thinned(steps, _smoothed(speed)), color=_LINE, linewidth=2)
     axes.set_xlabel("step")
     axes.set_ylabel("tokens a second")

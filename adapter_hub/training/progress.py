@@ -62,3 +62,16 @@ def best_evaluation(evaluations: Sequence[dict[str, float]]) -> dict[str, float]
     """That of the lowest loss after the first step, the latest of equals; None without one."""
     trained = [each for each in evaluations if each["step"] > 0]
     return min(reversed(trained), key=lambda each: each["loss"], default=None)
+
+
+def recorded_loss(evaluations: Any) -> float | None:
+    """The held-out loss of the weights that were kept, as far as a record tells one."""
+    listed = evaluations if isinstance(evaluations, list) else []
+    sound = [
+        each
+        for each in listed
+        if isinstance(each, dict)
+        and all(isinstance(each.get(key), (int, float)) for key in ("step", "loss"))
+    ]
+    best = best_evaluation(sound)
+    return None if best is None else best["loss"]

@@ -38,7 +38,7 @@ from adapter_hub.registry.versions import damage
 from adapter_hub.training.inputs import Input, compare_inputs
 from adapter_hub.training.plan import Plan, settle
 from adapter_hub.training.processes import process_count
-from adapter_hub.training.progress import best_evaluation
+from adapter_hub.training.progress import recorded_loss
 from adapter_hub.training.run_options import RunOptions
 from adapter_hub.training.start import recorded_start
 from adapter_hub.training.workbench import Workbench
@@ -139,8 +139,8 @@ def reproduce(
         inputs,
         unknown,
         weights,
-        _kept_loss(record.get("evaluations")),
-        _kept_loss(fitted.progress.evaluations),
+        recorded_loss(record.get("evaluations")),
+        recorded_loss(fitted.progress.evaluations),
         round(time.monotonic() - started, 2),
         str(keep) if keep else None,
     )
@@ -278,16 +278,3 @@ def _nothing_left(what: str) -> Iterator[None]:
         yield
     except (Interrupted, KeyboardInterrupt) as error:
         raise Interrupted(f"interrupted; nothing is left of the second {what}.") from error
-
-
-def _kept_loss(evaluations: Any) -> float | None:
-    """The held-out loss of the weights that were kept, as far as a record tells one."""
-    listed = evaluations if isinstance(evaluations, list) else []
-    sound = [
-        each
-        for each in listed
-        if isinstance(each, dict)
-        and all(isinstance(each.get(key), (int, float)) for key in ("step", "loss"))
-    ]
-    best = best_evaluation(sound)
-    return None if best is None else best["loss"]

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from adapter_hub.errors import AdapterHubError
-from adapter_hub.loading.folders import read_record
+from adapter_hub.loading.folders import read_record, recorded
 from adapter_hub.model import Adapter, Version
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import damage
@@ -65,8 +65,10 @@ def _status(registry: Registry, adapter: Adapter, here: Here) -> Status:
     if state == "current" and newest and newest.recipe:
         recipe = adapter.recipe
         base = registry.base(str(recipe.base))
-        same = recipe_digest(recipe, base) == newest.recipe
-        found = find_changes(recipe, base, _record(registry, adapter, newest), same, here)
+        digest = recipe_digest(recipe, base)
+        judged, record = _of_recipe(registry, adapter, newest, digest)
+        same = digest == judged.recipe
+        found = find_changes(recipe, base, record, same, here)
         changes, unknown = found.changes, found.unknown
         reasons = [each.text for each in changes]
         if not same and not any(each.what in ("recipe", "base") for each in changes):
@@ -104,6 +106,18 @@ def _without_record(registry: Registry, adapter: Adapter, here: Here) -> tuple[S
     if newest.recipe is None:
         return "current", "imported; it has no recipe"
     return ("stale", lost) if lost else ("current", "")
+
+
+def _of_recipe(
+    registry: Registry, adapter: Adapter, newest: Version, digest: str
+) -> tuple[Version, dict[str, Any]]:
+    """The version to judge and its record: the newest or, where that is a trial, the recipe's own."""
+    record = _record(registry, adapter, newest)
+    same = [number for number, each in adapter.versions.items() if each.recipe == digest]
+    if newest.recipe == digest or not recorded(record, "sweep") or not same:
+        return newest, record
+    version = adapter.versions[max(same)]
+    return version, _record(registry, adapter, version)
 
 
 def _record(registry: Registry, adapter: Adapter, version: Version) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import pytest
 from adapter_hub.model import TrainingSettings
 from adapter_hub.training.learning_rate import learning_rate
 from adapter_hub.training.plot import (
-    _HELD_OUT,
     _LINE,
-    _RAW,
+    HELD_OUT,
+    RAW,
     Curves,
     _smoothed,
     _thinned,
@@ -107,7 +107,7 @@ def _luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-@pytest.mark.parametrize("colour", [_RAW, _LINE, _HELD_OUT])
+@pytest.mark.parametrize("colour", [RAW, _LINE, HELD_OUT])
 @pytest.mark.parametrize("ground", ["#ffffff", "#14171b"])
 def test_lines_stand_out_from_a_light_and_a_dark_page(colour: str, ground: str) -> None:
     dark, light = sorted((_luminance(colour), _luminance(ground)))
@@ -117,7 +117,7 @@ def test_lines_stand_out_from_a_light_and_a_dark_page(colour: str, ground: str) 
 def test_many_evaluations_are_a_line_and_few_are_points() -> None:
     def marked(evaluations: int) -> int:
         svg = svg_plots(curves(9, evaluations))["loss"]
-        return len(re.findall(f"<use [^>]*{_HELD_OUT}", svg))
+        return len(re.findall(f"<use [^>]*{HELD_OUT}", svg))
 
     assert marked(50) - marked(2) == 48
     assert marked(400) <= marked(2)

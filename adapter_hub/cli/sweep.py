@@ -1,0 +1,211 @@
+"""``adapter-hub sweep NAME``."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from adapter_hub.cli.context import (
+    Context,
+    json_option,
+    pass_context,
+    print_fields,
+    print_json,
+    print_table,
+)
+from adapter_hub.model import TrainingSettings
+from adapter_hub.options import options_of
+
+if TYPE_CHECKING:
+    from adapter_hub.training.space import Values
+    from adapter_hub.training.sweep import Sweep, Tried
+
+_SETTINGS = [each.name for each in dataclasses.fields(TrainingSettings)]
+
+
+def _setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A flag for each training setting, that takes one value or several."""
+    for each in reversed(options_of(TrainingSettings)):
+        flag = f"--{each.name.replace('_', '-')}"
+        help_text = f"{each.help[0].upper()}{each.help[1:]}."
+        function = click.option(flag, each.name, metavar="VALUE[,VALUE]…", help=help_text)(function)
+    return function
+
+
+@click.command(
+    "sweep",
+    epilog="Example: adapter-hub sweep gpt-lora -o r=4,8,16 --learning-rate 1e-4,3e-4 --steps 200",
+)
+@click.argument("name")
+@click.option("--base", help="A base of the registry.")
+@click.option("--method", help="The adapter method; see `adapter-hub methods`.")
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE[,VALUE]…",
+    help="A method option, with the values to try; repeatable.",
+)
+@click.option("--data", help="A dataset, DATASET:SPLIT, a file, or hf:OWNER/DATASET.")
+@click.option("--eval-data", help="Rows to measure the held-out loss on.")
+@_setting_options
+@click.option(
+    "--optuna",
+    "draws",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Not all combinations: N trials, drawn by Optuna; a value may be LOW..HIGH then.",
+)
+@click.option(
+    "--alias", default="best", show_default=True, help="The name that the best version gets."
+)
+@click.option("--from", "start", metavar="REF", help="Go on from this version in every trial.")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Answers for the report of each trial.",
+)
+@click.option("--dry-run", is_flag=True, help="List the trials; train nothing.")
+@json_option("the trials and the best of them")
+@pass_context
+def command(
+    context: Context,
+    /,
+    name: str,
+    base: str | None,
+    method: str | None,
+    options: tuple[str, ...],
+    data: str | None,
+    eval_data: str | None,
+    draws: int | None,
+    alias: str,
+    start: str | None,
+    samples: int,
+    dry_run: bool,
+    as_json: bool,
+    **settings: str | None,
+) -> None:
+    """Train the recipe of NAME with every combination of the values given, a version for each.
+
+    The version of the lowest held-out loss gets the alias, and its recipe becomes NAME's. A sweep
+    that was interrupted goes on when it is started again.
+    """
+    from adapter_hub.plugins import load_catalog
+    from adapter_hub.training.draws import import_optuna
+    from adapter_hub.training.plan import Changes, data_as_recipe_says
+    from adapter_hub.training.space import changes_of, divide
+    from adapter_hub.training.start import find_start
+    from adapter_hub.training.sweep import Sweeping
+
+    fixed, space = divide(_values(options, settings))
+    registry = context.open_registry()
+    context.warn_of_unknown_keys(registry, [name])
+    if draws and not dry_run:
+        import_optuna()
+    changes = dataclasses.replace(
+        changes_of(fixed),
+        base=base,
+        method=method,
+        data=data and data_as_recipe_says(data, registry),
+        eval_data=eval_data and data_as_recipe_says(eval_data, registry),
+    )
+    assert isinstance(changes, Changes)
+    sweeping = Sweeping(
+        registry,
+        name,
+        space,
+        changes,
+        load_catalog(),
+        start=find_start(start, registry) if start else None,
+        alias=alias,
+        draws=draws,
+    )
+    if dry_run:
+        _print_planned(context, sweeping.planned(), as_json)
+        return
+    with _work(context, sweeping, samples) as work:
+        found = sweeping.run(work)
+    print_json(found.as_json()) if as_json else _print(context, found)
+    if any(each.outcome == "failed" for each in found.tried):
+        raise click.exceptions.Exit(1)
+
+
+def _values(options: Sequence[str], settings: Mapping[str, str | None]) -> dict[str, Values]:
+    from adapter_hub.errors import UsageError
+    from adapter_hub.training.space import OPTIONS, parse_values
+
+    given = {}
+    for each in options:
+        key, equals, raw = each.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"{each!r} is not of the form key=value.")
+        given[f"{OPTIONS}{key.strip()}"] = raw
+    given |= {name: text for name, text in settings.items() if text is not None}
+    return {name: parse_values(name.removeprefix(OPTIONS), text) for name, text in given.items()}
+
+
+@contextlib.contextmanager
+def _work(context: Context, sweeping: Any, samples: int) -> Iterator[Any]:
+    """How the trials are made: in this process, one after the other."""
+    from adapter_hub.cli.progress import ProgressLine
+    from adapter_hub.training.run_options import RunOptions
+    from adapter_hub.training.several import train_several
+    from adapter_hub.training.workbench import Workbench
+
+    context.prepare_libraries()
+    bench = Workbench()
+    yield lambda trainings: train_several(
+        trainings,
+        registry=sweeping.registry,
+        catalog=sweeping.catalog,
+        say=context.say,
+        progress=lambda: ProgressLine(context.quiet),
+        again=f"adapter-hub sweep {sweeping.name}, with the same flags",
+        start=sweeping.start,
+        options=RunOptions(samples=samples),
+        bench=bench,
+    )
+
+
+def _print_planned(context: Context, tried: Sequence[Tried], as_json: bool) -> None:
+    from adapter_hub.training.space import shown
+
+    if as_json:
+        print_json([each.as_json() for each in tried])
+        return
+    rows = [(shown(each.point), each.outcome, each.version, each.eval_loss) for each in tried]
+    print_table(("trial", "outcome", "version", "held-out loss"), rows)
+    context.say(f"{len(tried)} trials")
+
+
+def _print(context: Context, sweep: Sweep) -> None:
+    from adapter_hub.training.space import OPTIONS
+
+    names = list(dict.fromkeys(name for each in sweep.tried for name in each.point))
+    headings = [*(name.removeprefix(OPTIONS) for name in names), "version", "held-out loss"]
+    rows = [
+        [
+            *(each.point[name] for name in names),
+            each.version,
+            each.eval_loss,
+            each.train_loss,
+            each.training.error or each.outcome,
+        ]
+        for each in sweep.ranking
+    ]
+    print_table([*headings, "training loss", "outcome"], rows)
+    click.echo()
+    print_fields([("best", f"{sweep.name}@{sweep.best}"), ("plot", sweep.plot)])
+    if sweep.better is not None:
+        context.say(
+            f"{sweep.name}@{sweep.alias} stays {sweep.name}@{sweep.better}: on the same rows its "
+            "held-out loss is lower"
+        )
+    context.say(f'next: adapter-hub run {sweep.name}@{sweep.alias} "…"')
