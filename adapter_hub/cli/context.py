@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 F = TypeVar("F", bound=Callable[..., Any])
+ARGUMENTS = "adapter_hub.arguments"
+"""Where click's context keeps all that was written behind ``adapter-hub``."""
 
 
 class Context:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from adapter_hub.cli.context import Context
+from adapter_hub.cli.context import ARGUMENTS, Context
 from adapter_hub.errors import AdapterHubError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ SECTIONS = {
 
 _ALL = "adapter_hub.all"
 _PLUGIN = "adapter_hub.plugin"
-"""What a context remembers: that ``--all`` was given; the Entry of a plugin's command."""
+"""What a context remembers: that ``--all`` was given; all arguments; a plugin's Entry."""
 
 _MODULES = {"eval": "eval_", "import": "import_", "list": "list_"}
 
@@ -67,6 +67,7 @@ class Group(click.Group):
         return [name for names in SECTIONS.values() for name in names]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[ARGUMENTS] = list(args)
         ctx.meta[_ALL] = "--all" in args  # --help acts before what stands behind it is parsed
         return super().parse_args(ctx, args)
 

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapter_hub.cli.context import Context, json_option, pass_context, print_fields, print_json
+from adapter_hub.cli.context import (
+    ARGUMENTS,
+    Context,
+    json_option,
+    pass_context,
+    print_fields,
+    print_json,
+)
+from adapter_hub.cli.launch import launch as launched
+from adapter_hub.cli.launch import launch_flags
 from adapter_hub.cli.train_several import refuse_with_stale, train_all_stale, train_named
 from adapter_hub.training.run_options import RunOptions
 
@@ -123,6 +132,11 @@ if TYPE_CHECKING:
 @click.option("--resume", is_flag=True, help="Go on with the interrupted run of this recipe.")
 @click.option("--restart", is_flag=True, help="Give an interrupted run of this recipe up.")
 @click.option(
+    "--launch",
+    metavar="ARGUMENTS",
+    help='In several processes: what `accelerate launch` takes, as in "--num_processes 2".',
+)
+@click.option(
     "--stale",
     is_flag=True,
     help="Instead of NAME: every adapter that `status` calls stale or never trained.",
@@ -148,6 +162,7 @@ def command(
     start: str | None,
     resume: bool,
     restart: bool,
+    launch: str | None,
     stale: bool,
     dry_run: bool,
     as_json: bool,
@@ -180,7 +195,8 @@ def command(
             f"--resume and {'--restart' if restart else '--dry-run'} exclude each other."
         )
     if len(names) > 1:
-        _refuse_with_several(names, resume, dry_run)
+        _refuse_with_several(names, resume, dry_run, launch)
+    flags = launch_flags(launch) if launch is not None else None
     registry = context.open_registry()
     context.warn_of_unknown_keys(registry, names)
     changes = Changes(
@@ -204,6 +220,9 @@ def command(
         train_named(context, registry, names, changes, found, restart, run_options, as_json)
         return
     (name,) = names
+    if flags is not None and not dry_run:
+        given = click.get_current_context().meta[ARGUMENTS]
+        raise click.exceptions.Exit(launched(flags, given))
     context.prepare_libraries()
     if dry_run:
         from adapter_hub.training.estimate import estimate
@@ -238,15 +257,16 @@ def command(
         print_result(context, result)
 
 
-def _refuse_with_several(names: tuple[str, ...], resume: bool, dry_run: bool) -> None:
+def _refuse_with_several(
+    names: tuple[str, ...], resume: bool, dry_run: bool, launch: str | None
+) -> None:
     from adapter_hub.errors import UsageError
 
     if resume:
         raise UsageError("of several names interrupted runs are gone on with: leave --resume out.")
-    if dry_run:
-        raise UsageError(
-            "--dry-run takes one NAME.", hint=f"adapter-hub train {names[0]} --dry-run"
-        )
+    for flag, given in (("--dry-run", dry_run), ("--launch", launch)):
+        if given:
+            raise UsageError(f"{flag} takes one NAME.", hint=f"adapter-hub train {names[0]} …")
     if len({each.casefold() for each in names}) < len(names):
         raise UsageError(
             "a name was given twice.", hint=f"adapter-hub train {' '.join(dict.fromkeys(names))}"
