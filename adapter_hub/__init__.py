@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from adapter_hub.registry.lineage import lineage as lineage
     from adapter_hub.registry.store import Registry as Registry
     from adapter_hub.registry.verify import verify as verify
+    from adapter_hub.training.elsewhere import make_run as make_run
     from adapter_hub.training.evaluate import evaluate as evaluate
     from adapter_hub.training.plan import Changes as Changes
     from adapter_hub.training.reproduce import reproduce as reproduce
@@ -58,6 +59,7 @@ _EXPORTS = {
     "hookimpl": "adapter_hub.hookspecs",
     "import_folders": "adapter_hub.loading.bulk_import",
     "lineage": "adapter_hub.registry.lineage",
+    "make_run": "adapter_hub.training.elsewhere",
     "move_alias": "adapter_hub.registry.aliases",
     "pull": "adapter_hub.hub.pull",
     "push": "adapter_hub.hub.push",

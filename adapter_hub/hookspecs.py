@@ -80,6 +80,31 @@ class RegisterBase(Protocol):
     ) -> None: ...
 
 
+class Executor(Protocol):
+    """Makes runs in other processes: what ``--on NAME`` needs."""
+
+    @property
+    def at_once(self) -> int:
+        """How many runs it can make beside each other, at least 1."""
+
+    def __call__(
+        self,
+        runs: Sequence[Mapping[str, Any]],
+        done: Callable[[int, Mapping[str, Any]], None],
+    ) -> None:
+        """Have ``adapter_hub.make_run(run)`` called for each run, in any process and order.
+
+        What it returned goes to ``done(number, told)`` as soon as it is there, in this process. A
+        run whose process dies is made again. KeyboardInterrupt stops what is running.
+        """
+
+
+class RegisterExecutor(Protocol):
+    def __call__(
+        self, name: str, factory: Callable[..., Executor] | str, *, summary: str | None = None
+    ) -> None: ...
+
+
 @hookspec
 def register_methods(register: RegisterMethod) -> None:
     """Offer adapter methods.
@@ -117,4 +142,13 @@ def register_bases(register: RegisterBase) -> None:
     """Offer base models.
 
     ``factory()`` returns a local folder with ``config.json``, safetensors and a tokenizer.
+    """
+
+
+@hookspec
+def register_executors(register: RegisterExecutor) -> None:
+    """Offer places where runs are made, for ``--on NAME`` of ``train`` and ``sweep``.
+
+    ``factory()`` returns an ``Executor``; its signature is the executor's option schema, set with
+    ``--on-option``.
     """

@@ -26,8 +26,8 @@ from adapter_hub.errors import PluginError, UnknownOfferError
 from adapter_hub.isolation import one_line, talk_on_stderr, traced
 from adapter_hub.options import Option, options_of, suggestion
 
-Kind = Literal["method", "dataset", "base"]
-KINDS: tuple[Kind, ...] = ("method", "dataset", "base")
+Kind = Literal["method", "dataset", "base", "executor"]
+KINDS: tuple[Kind, ...] = ("method", "dataset", "base", "executor")
 
 BUILT_IN = "built in"
 
@@ -47,6 +47,7 @@ _HOOKS: dict[Kind, str] = {
     "method": "register_methods",
     "dataset": "register_datasets",
     "base": "register_bases",
+    "executor": "register_executors",
 }
 
 
@@ -148,7 +149,7 @@ class Catalog:
     """What is on offer. Third-party plugins are loaded at the first look-up that needs them."""
 
     offers: dict[Kind, dict[str, Offer]] = field(
-        default_factory=lambda: {"method": {}, "dataset": {}, "base": {}}
+        default_factory=lambda: {kind: {} for kind in KINDS}
     )
     plugins: list[LoadedPlugin] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -167,6 +168,7 @@ class Catalog:
                 "method": "adapter-hub methods",
                 "dataset": "adapter-hub datasets",
                 "base": "adapter-hub plugins",
+                "executor": "adapter-hub plugins",
             }
             raise UnknownOfferError(
                 f"there is no {kind} {name!r}{suggestion(name, self.offers[kind])}.{broken}",

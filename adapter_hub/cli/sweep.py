@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +16,7 @@ from adapter_hub.cli.context import (
     print_json,
     print_table,
 )
+from adapter_hub.cli.train_several import on_options, prepare_work
 from adapter_hub.model import TrainingSettings
 from adapter_hub.options import options_of
 
@@ -72,6 +72,7 @@ def _setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="Answers for the report of each trial.",
 )
+@on_options
 @click.option("--dry-run", is_flag=True, help="List the trials; train nothing.")
 @json_option("the trials and the best of them")
 @pass_context
@@ -88,6 +89,8 @@ def command(
     alias: str,
     start: str | None,
     samples: int,
+    on: str | None,
+    on_options: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
     **settings: str | None,
@@ -100,6 +103,7 @@ def command(
     from adapter_hub.plugins import load_catalog
     from adapter_hub.training.draws import import_optuna
     from adapter_hub.training.plan import Changes, data_as_recipe_says
+    from adapter_hub.training.run_options import RunOptions
     from adapter_hub.training.space import changes_of, divide
     from adapter_hub.training.start import find_start
     from adapter_hub.training.sweep import Sweeping
@@ -130,8 +134,16 @@ def command(
     if dry_run:
         _print_planned(context, sweeping.planned(), as_json)
         return
-    with _work(context, sweeping, samples) as work:
-        found = sweeping.run(work)
+    work = prepare_work(
+        context,
+        registry,
+        f"adapter-hub sweep {name}, with the same flags",
+        on,
+        on_options,
+        start=sweeping.start,
+        options=RunOptions(samples=samples),
+    )
+    found = sweeping.run(work.make, work.at_once)
     print_json(found.as_json()) if as_json else _print(context, found)
     if any(each.outcome == "failed" for each in found.tried):
         raise click.exceptions.Exit(1)
@@ -149,29 +161,6 @@ def _values(options: Sequence[str], settings: Mapping[str, str | None]) -> dict[
         given[f"{OPTIONS}{key.strip()}"] = raw
     given |= {name: text for name, text in settings.items() if text is not None}
     return {name: parse_values(name.removeprefix(OPTIONS), text) for name, text in given.items()}
-
-
-@contextlib.contextmanager
-def _work(context: Context, sweeping: Any, samples: int) -> Iterator[Any]:
-    """How the trials are made: in this process, one after the other."""
-    from adapter_hub.cli.progress import ProgressLine
-    from adapter_hub.training.run_options import RunOptions
-    from adapter_hub.training.several import train_several
-    from adapter_hub.training.workbench import Workbench
-
-    context.prepare_libraries()
-    bench = Workbench()
-    yield lambda trainings: train_several(
-        trainings,
-        registry=sweeping.registry,
-        catalog=sweeping.catalog,
-        say=context.say,
-        progress=lambda: ProgressLine(context.quiet),
-        again=f"adapter-hub sweep {sweeping.name}, with the same flags",
-        start=sweeping.start,
-        options=RunOptions(samples=samples),
-        bench=bench,
-    )
 
 
 def _print_planned(context: Context, tried: Sequence[Tried], as_json: bool) -> None:

@@ -19,7 +19,12 @@ from adapter_hub.cli.context import (
 )
 from adapter_hub.cli.launch import launch as launched
 from adapter_hub.cli.launch import launch_flags
-from adapter_hub.cli.train_several import refuse_with_stale, train_all_stale, train_named
+from adapter_hub.cli.train_several import (
+    on_options,
+    refuse_with_stale,
+    train_all_stale,
+    train_named,
+)
 from adapter_hub.training.run_options import RunOptions
 
 if TYPE_CHECKING:
@@ -141,6 +146,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Instead of NAME: every adapter that `status` calls stale or never trained.",
 )
+@on_options
 @click.option("--dry-run", is_flag=True, help="Check everything and estimate; write nothing.")
 @json_option("the result")
 @pass_context
@@ -164,6 +170,8 @@ def command(
     restart: bool,
     launch: str | None,
     stale: bool,
+    on: str | None,
+    on_options: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
     **settings: Any,
@@ -175,7 +183,7 @@ def command(
     """
     if stale:
         refuse_with_stale(click.get_current_context())
-        train_all_stale(context, dry_run, as_json)
+        train_all_stale(context, dry_run, as_json, on, on_options)
         return
     if not names:
         raise click.UsageError("Missing argument 'NAME'.")
@@ -194,7 +202,7 @@ def command(
         raise UsageError(
             f"--resume and {'--restart' if restart else '--dry-run'} exclude each other."
         )
-    if len(names) > 1:
+    if len(names) > 1 or on:
         _refuse_with_several(names, resume, dry_run, launch)
     flags = launch_flags(launch) if launch is not None else None
     registry = context.open_registry()
@@ -216,8 +224,10 @@ def command(
     for name in names:
         make_plan(registry, name, changes, catalog, found)
     run_options = RunOptions(samples, sample_every, save_every, track)
-    if len(names) > 1:
-        train_named(context, registry, names, changes, found, restart, run_options, as_json)
+    if len(names) > 1 or (on and not dry_run):
+        train_named(
+            context, registry, names, changes, found, restart, run_options, as_json, on, on_options
+        )
         return
     (name,) = names
     if flags is not None and not dry_run:
@@ -263,10 +273,14 @@ def _refuse_with_several(
     from adapter_hub.errors import UsageError
 
     if resume:
-        raise UsageError("of several names interrupted runs are gone on with: leave --resume out.")
+        raise UsageError(
+            "with several names or --on, interrupted runs are gone on with: leave --resume out."
+        )
     for flag, given in (("--dry-run", dry_run), ("--launch", launch)):
         if given:
-            raise UsageError(f"{flag} takes one NAME.", hint=f"adapter-hub train {names[0]} …")
+            raise UsageError(
+                f"{flag} takes one NAME, and no --on.", hint=f"adapter-hub train {names[0]} …"
+            )
     if len({each.casefold() for each in names}) < len(names):
         raise UsageError(
             "a name was given twice.", hint=f"adapter-hub train {' '.join(dict.fromkeys(names))}"

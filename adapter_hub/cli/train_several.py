@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -17,7 +19,30 @@ if TYPE_CHECKING:
     from adapter_hub.training.several import Training
     from adapter_hub.training.start import Start
 
-_GO_WITH_STALE = ("stale", "dry_run", "as_json")
+
+@dataclass(frozen=True)
+class Work:
+    """``make`` makes runs, ``at_once`` of them beside each other."""
+
+    make: Callable[[Sequence[Training]], None]
+    at_once: int
+
+
+def on_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The flags that say where runs are made."""
+    function = click.option(
+        "--on-option",
+        "on_options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="An option of the executor, such as address=HOST:PORT; repeatable.",
+    )(function)
+    return click.option(
+        "--on", metavar="EXECUTOR", help="Not in this process: by an executor of a plugin, as ray."
+    )(function)
+
+
+_GO_WITH_STALE = ("stale", "dry_run", "as_json", "on", "on_options")
 
 
 def refuse_with_stale(ctx: click.Context) -> None:
@@ -38,7 +63,9 @@ def refuse_with_stale(ctx: click.Context) -> None:
         )
 
 
-def train_all_stale(context: Context, dry_run: bool, as_json: bool) -> None:
+def train_all_stale(
+    context: Context, dry_run: bool, as_json: bool, on: str | None, on_options: Sequence[str]
+) -> None:
     """List what is stale or never trained, train it unless ``dry_run``, and sum it up.
 
     Exits with 1 when one failed. Raises Interrupted, UsageError.
@@ -54,7 +81,8 @@ def train_all_stale(context: Context, dry_run: bool, as_json: bool) -> None:
     if dry_run or not trainings:
         _print(trainings, as_json, ("name", "why"))
         return
-    _train(context, registry, trainings, as_json, "adapter-hub train --stale")
+    work = prepare_work(context, registry, "adapter-hub train --stale", on, on_options)
+    _train(work, trainings, as_json)
 
 
 def train_named(
@@ -66,6 +94,8 @@ def train_named(
     restart: bool,
     options: RunOptions,
     as_json: bool,
+    on: str | None,
+    on_options: Sequence[str],
 ) -> None:
     """Train each of ``names`` with the same changes, and sum it up.
 
@@ -76,7 +106,10 @@ def train_named(
     _refuse_launched("several names are trained")
     trainings = by_base([Training(name, changes=changes) for name in names], registry)
     again = f"adapter-hub train {' '.join(names)}, with the same flags"
-    _train(context, registry, trainings, as_json, again, start, restart, options)
+    work = prepare_work(
+        context, registry, again, on, on_options, start=start, restart=restart, options=options
+    )
+    _train(work, trainings, as_json)
 
 
 def _refuse_launched(what: str) -> None:
@@ -87,33 +120,44 @@ def _refuse_launched(what: str) -> None:
         raise UsageError(f"{what} in one process.", hint="launch each run by itself: train NAME")
 
 
-def _train(
+def prepare_work(
     context: Context,
     registry: Registry,
-    trainings: list[Training],
-    as_json: bool,
     again: str,
-    start: Start | None = None,
-    restart: bool = False,
-    options: RunOptions | None = None,
-) -> None:
-    from adapter_hub.cli.progress import ProgressLine
-    from adapter_hub.plugins import load_catalog
-    from adapter_hub.training.several import train_several
+    on: str | None,
+    on_options: Sequence[str],
+    **how: Any,
+) -> Work:
+    """How runs are made: in this process, or by the executor ``on``; ``again`` goes on with them.
 
+    ``how`` goes to ``train_several`` or ``train_elsewhere``. Raises UsageError, PluginError.
+    """
+    from adapter_hub.errors import UsageError
+    from adapter_hub.options import parse_assignment
+    from adapter_hub.plugins import load_catalog
+    from adapter_hub.training.elsewhere import find_executor, train_elsewhere
+    from adapter_hub.training.several import train_several
+    from adapter_hub.training.workbench import Workbench
+
+    if on_options and not on:
+        raise UsageError("--on-option is an option of what --on names.", hint="adapter-hub plugins")
+    catalog = load_catalog()
+    options = dict(parse_assignment(each, "--on-option") for each in on_options)
+    executor = find_executor(on, options, catalog) if on else None
     context.prepare_libraries()
+    how |= {"registry": registry, "again": again, "say": context.say}
+    if executor is not None:
+        return Work(lambda runs: train_elsewhere(runs, executor, **how), executor.at_once)
+    from adapter_hub.cli.progress import ProgressLine
+
+    here: dict[str, Any] = {"catalog": catalog, "bench": Workbench()}
+    progress = partial(ProgressLine, context.quiet)
+    return Work(lambda runs: train_several(runs, progress=progress, **here, **how), 1)
+
+
+def _train(work: Work, trainings: list[Training], as_json: bool) -> None:
     try:
-        train_several(
-            trainings,
-            registry=registry,
-            catalog=load_catalog(),
-            say=context.say,
-            progress=lambda: ProgressLine(context.quiet),
-            again=again,
-            start=start,
-            restart=restart,
-            options=options,
-        )
+        work.make(trainings)
     finally:
         _print(trainings, as_json, ("name", "outcome", "version", "held-out loss", "why"))
     if any(each.outcome == "failed" for each in trainings):

@@ -45,7 +45,7 @@ def with_origin(error: UnknownOfferError, record: dict[str, Any]) -> UnknownOffe
         "base": [str(recorded(record, "base").get("source")).removeprefix("plugin:")],
     }
     absent = [each for each in recorded_distributions(record) if not _is_installed(each)]
-    if error.name not in used[error.kind] or not absent:
+    if error.name not in used.get(error.kind, []) or not absent:
         return error
     return UnknownOfferError(
         f"{error.kind} {error.name!r} came with {' or '.join(absent)}, which is not installed.",
