@@ -60,7 +60,12 @@ def cluster() -> Iterator[str]:
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*HUB, *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*HUB, *arguments],
+        cwd=folder,
+        env={**os.environ, "ADAPTER_HUB_PLUGINS": "ray"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
