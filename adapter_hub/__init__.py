@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adapter_hub.bases.cache import built_once as built_once
     from adapter_hub.errors import AdapterHubError as AdapterHubError
+    from adapter_hub.exporting.export import export as export
     from adapter_hub.generation.generate import generate as generate
     from adapter_hub.hookspecs import TrainHooks as TrainHooks
     from adapter_hub.hookspecs import hookimpl as hookimpl
@@ -52,6 +53,7 @@ _EXPORTS = {
     "create_bundle": "adapter_hub.loading.bundle",
     "diff": "adapter_hub.loading.diff",
     "evaluate": "adapter_hub.training.evaluate",
+    "export": "adapter_hub.exporting.export",
     "find_adapters": "adapter_hub.registry.find",
     "find_duplicates": "adapter_hub.registry.duplicates",
     "generate": "adapter_hub.generation.generate",
@@ -82,6 +84,7 @@ __all__ = [
     "create_bundle",
     "diff",
     "evaluate",
+    "export",
     "find_adapters",
     "find_duplicates",
     "generate",

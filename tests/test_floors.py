@@ -30,6 +30,7 @@ FLOORS = {
     "hub": 5,
     "hubserver": 5,
     "doctor": 5,
+    "exporting": 5,
     "cli": 6,
     # The kit for plugin authors drives what the command line drives, and nothing imports it.
     "testing": 6,

@@ -36,7 +36,7 @@ SECTIONS = {
         "datasets",
         "plugins",
     ),
-    "Share": ("push", "pull", "search", "login", "whoami", "hub"),
+    "Share": ("push", "pull", "search", "export", "login", "whoami", "hub"),
     "Keep": (
         "alias",
         "tag",

@@ -127,6 +127,8 @@ def third_party(new: set[str]) -> set[str]:
         ("eval", "nope", "--data", "rows.jsonl"),
         ("eval", "base:llama", "--data", "shakespear"),
         ("eval", "base:llama"),
+        ("export", "nope", "out", "--format", "merged"),
+        ("export", "nope", "out", "--format", "ollama"),
         ("run", "base:llama", "hello", "--prompts", "rows.jsonl"),
         ("run", "base:llama", "hello", "--column-map", "q=prompt"),
         ("run", "base:llama", "--prompts", "rows.jsonl", "--column-map", "q"),

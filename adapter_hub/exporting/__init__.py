@@ -1,0 +1,1 @@
+"""Adapters as other programs take them: one file a format."""
