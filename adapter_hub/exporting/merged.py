@@ -188,7 +188,7 @@ def _reload(opened: Opened, folder: Path) -> Any:
     from adapter_hub.loading.bases import load_model
 
     try:
-        return load_model(folder, torch.float32).to(choose_device()).eval()  # type: ignore[arg-type]
+        return load_model(folder, torch.float32).to(choose_device()).eval()
     except BaseModelError as error:
         raise IncompatibleError(
             f"{opened.reference} merged cannot be loaded again: {error.message}",
