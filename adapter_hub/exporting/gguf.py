@@ -95,10 +95,12 @@ def write_adapter(opened: Opened, path: Path) -> int:
         rows = b if target.heads is None else interleave(b, target.heads)
         writer.add_tensor(f"{target.tensor}.lora_a", np.ascontiguousarray(a, np.float32))
         writer.add_tensor(f"{target.tensor}.lora_b", np.ascontiguousarray(rows, np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    finally:
+        writer.close()
     return len(targets)
 
 

@@ -9,6 +9,7 @@ model in memory before it is written. So a merge that is wrong, and a file that 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,20 +136,24 @@ def _merge(opened: Opened, model: Any) -> Any:
     """The base's own model class with merged weights. Raises IncompatibleError."""
     import torch
 
+    tied = bool(getattr(model.get_base_model().config, "tie_word_embeddings", False))
     try:
-        merged = model.merge_and_unload(safe_merge=True)
+        with warnings.catch_warnings():
+            # PEFT's words on tables that are, or were, shared; which of them differ is asked below.
+            warnings.filterwarnings("ignore", message="Input and output embeddings")
+            warnings.filterwarnings("ignore", message="Model with `tie_word_embeddings")
+            merged = model.merge_and_unload(safe_merge=True)
     except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
         raise IncompatibleError(
             f"{opened.reference} cannot be merged: {first_line(error)}",
             hint=f"adapter-hub run {opened.reference}",
         ) from error
     head, table = merged.get_output_embeddings(), merged.get_input_embeddings()
-    if head is not None and getattr(merged.config, "tie_word_embeddings", False):
+    if tied and head is not None:
         same = head.weight.shape == table.weight.shape and torch.equal(head.weight, table.weight)
         if same:
             head.weight = table.weight
-        else:  # the adapter changed one of them
-            merged.config.tie_word_embeddings = False
+        merged.config.tie_word_embeddings = same
     return merged
 
 

@@ -84,6 +84,7 @@ def test_merged_is_stored_as_the_base_is(own: Path) -> None:
     assert "rounding to bfloat16" in said[-1]
 
 
+@pytest.mark.filterwarnings("ignore:Model has .tie_word_embeddings")
 def test_a_tied_head_that_was_adapted_gets_its_own_table(shop: Path) -> None:
     workshop.run_training(shop, "heads", options={"target_modules": ["lm_head", "q_proj"]})
     run(shop, "heads", "merged")
@@ -235,6 +236,7 @@ def test_only_plain_lora(own: Path, config: dict[str, Any], why: str, format: st
     assert nothing_left(own)
 
 
+@pytest.mark.filterwarnings("ignore:Model has .tie_word_embeddings")
 def test_gguf_of_a_tied_head(shop: Path) -> None:
     workshop.run_training(shop, "heads", options={"target_modules": ["lm_head", "q_proj"]})
     with pytest.raises(IncompatibleError, match="output head"):
