@@ -219,7 +219,8 @@ def _staging(folder: Path) -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 each.rmdir()
         if isinstance(error, (OSError, SafetensorError)):
-            reason = getattr(error, "strerror", None) or error
+            # safetensors puts the cause behind what it was doing.
+            reason = getattr(error, "strerror", None) or str(error).rpartition("I/O error: ")[2]
             raise AdapterHubError(
                 f"{folder} cannot be written: {reason}.", hint="look at the disk's free space"
             ) from error

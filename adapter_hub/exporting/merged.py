@@ -29,7 +29,7 @@ from adapter_hub.loading.private import without_paths
 if TYPE_CHECKING:
     import torch
 
-# Of peft 0.21; a test asks PEFT whether others fail.
+# Of peft 0.21. What others fail at is told when they do.
 _UNMERGEABLE = """ADAPTION_PROMPT BEFT CARTRIDGE CPT LILY MULTITASK_PROMPT_TUNING PREFIX_TUNING
 PROMPT_TUNING P_TUNING POLY SHADOW XLORA"""
 _DTYPES = {"F64": "float64", "F32": "float32", "BF16": "bfloat16", "F16": "float16"}

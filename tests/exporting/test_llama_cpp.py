@@ -73,7 +73,7 @@ def make_base(kind: str, folder: Path) -> Path:
 
 
 def write_base(kind: str, folder: Path, path: Path) -> None:
-    """The base in GGUF, float32, with as much of a vocabulary as llama.cpp asks for."""
+    """The base in GGUF, float32, with tokens that have only numbers."""
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     config, arch = model.config, getattr(gguf.MODEL_ARCH, ARCHITECTURES[kind])
     writer = gguf.GGUFWriter(path, gguf.MODEL_ARCH_NAMES[arch])
@@ -99,13 +99,12 @@ def write_base(kind: str, folder: Path, path: Path) -> None:
     if kind == "gemma2":
         writer.add_attn_logit_softcapping(config.attn_logit_softcapping)
         writer.add_final_logit_softcapping(config.final_logit_softcapping)
-    tokenizer = json.loads((folder / "tokenizer.json").read_text())
-    vocabulary = sorted(tokenizer["model"]["vocab"], key=tokenizer["model"]["vocab"].get)
+    # Whole characters: llama.cpp says nothing of a token that ends inside one.
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(vocabulary)
-    writer.add_token_types([1] * len(vocabulary))
-    writer.add_token_merges([" ".join(each) for each in tokenizer["model"]["merges"]])
+    writer.add_token_list([f"t{number}" for number in range(config.vocab_size)])
+    writer.add_token_types([1] * config.vocab_size)
+    writer.add_token_merges(["t 0"])
     writer.add_bos_token_id(0)
     writer.add_eos_token_id(1)
     names = gguf.get_tensor_name_map(arch, 2)
