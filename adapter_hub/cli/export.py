@@ -19,7 +19,7 @@ from adapter_hub.cli.context import Context, json_option, pass_context, print_js
     "--format",
     type=click.Choice(["merged", "gguf", "ollama", "vllm"]),
     required=True,
-    help="merged: the base with REF in its weights; gguf: for llama.cpp; ollama: that and a Modelfile; vllm.",
+    help="merged: the base with REF in it; gguf: for llama.cpp; ollama: that and a Modelfile; vllm: for vllm serve.",
 )
 @click.option("--ollama-from", metavar="MODEL", help="With ollama: Ollama's name of the base.")
 @json_option("what was written")

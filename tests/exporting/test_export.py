@@ -64,6 +64,8 @@ def test_merged_says_what_the_adapter_says(own: Path, name: str) -> None:
     assert torch.allclose(logits(model), adapted(own, name), atol=1e-4)
     assert done.largest_logit_difference is not None
     assert done.largest_logit_difference <= 1e-4
+    assert model.config.tie_word_embeddings
+    assert "lm_head.weight" not in load_file(own / "out/model.safetensors")
     tokenizer = AutoTokenizer.from_pretrained(own / "out")
     assert bool(tokenizer.chat_template) == (name == "talk")
     for file in done.files:
