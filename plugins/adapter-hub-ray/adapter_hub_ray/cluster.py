@@ -124,6 +124,7 @@ class Cluster:
                 f"there is no Ray cluster at {where}: {str(error).strip().splitlines()[0]}"
                 if self._address
                 else f"Ray cannot be started {where}: {str(error).strip().splitlines()[0]}",
-                hint="start one: ray start --head; or leave address out, for this machine",
+                hint="start one: ray start --head; or leave address out, for this machine. A cluster "
+                "that wants a token: RAY_AUTH_MODE=token",
             ) from error
         return ray
