@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from adapter_hub.loading.bundle import create_bundle as create_bundle
     from adapter_hub.loading.diff import diff as diff
     from adapter_hub.loading.unbundle import apply_bundle as apply_bundle
+    from adapter_hub.merging.merge import merge as merge
     from adapter_hub.methods.peft_types import register_with_peft as register_with_peft
     from adapter_hub.registry.aliases import move_alias as move_alias
     from adapter_hub.registry.duplicates import find_duplicates as find_duplicates
@@ -62,6 +63,7 @@ _EXPORTS = {
     "import_folders": "adapter_hub.loading.bulk_import",
     "lineage": "adapter_hub.registry.lineage",
     "make_run": "adapter_hub.training.elsewhere",
+    "merge": "adapter_hub.merging.merge",
     "move_alias": "adapter_hub.registry.aliases",
     "pull": "adapter_hub.hub.pull",
     "push": "adapter_hub.hub.push",

@@ -31,6 +31,7 @@ FLOORS = {
     "hubserver": 5,
     "doctor": 5,
     "exporting": 5,
+    "merging": 5,
     "cli": 6,
     # The kit for plugin authors drives what the command line drives, and nothing imports it.
     "testing": 6,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SECTIONS = {
     "Start": ("demo", "init", "base"),
-    "Work": ("train", "sweep", "run", "eval", "data", "import", "reproduce"),
+    "Work": ("train", "sweep", "merge", "run", "eval", "data", "import", "reproduce"),
     "Look": (
         "list",
         "show",

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from adapter_hub.errors import AdapterHubError, ConflictError, UsageError
-from adapter_hub.exporting.plain_lora import check_plain
 from adapter_hub.loading.adapters import Opened, open_reference
 from adapter_hub.loading.early import find_folder
 from adapter_hub.loading.heads import adapter_head
+from adapter_hub.loading.plain_lora import check_plain
 from adapter_hub.model import Reference, parse_reference
 from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry.atomic import umask

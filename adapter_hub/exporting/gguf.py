@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from adapter_hub.errors import IncompatibleError
 from adapter_hub.exporting.export import Written
 from adapter_hub.exporting.naming import short_name
-from adapter_hub.exporting.plain_lora import Pair, pairs
 from adapter_hub.loading.adapters import Opened
 from adapter_hub.loading.findings import several
 from adapter_hub.loading.fit import compare, described
 from adapter_hub.loading.folders import WEIGHTS
 from adapter_hub.loading.heads import AdapterHead, BaseHead, adapter_head, base_head
+from adapter_hub.loading.plain_lora import Pair, pairs
 from adapter_hub.loading.weights import Weights
 
 if TYPE_CHECKING:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from adapter_hub.errors import BaseModelError, IncompatibleError
 from adapter_hub.exporting.export import Written
-from adapter_hub.exporting.logits import largest_difference, logits, noise_of, probes
-from adapter_hub.exporting.plain_lora import unmergeable
 from adapter_hub.loading.adapters import Opened, load
 from adapter_hub.loading.dtype import choose_device
 from adapter_hub.loading.folders import TOKENIZER_FILES, recorded
 from adapter_hub.loading.heads import TOKENIZER_CONFIG
 from adapter_hub.loading.hub import first_line
 from adapter_hub.loading.identity import read_json, safetensors_header, weight_files
+from adapter_hub.loading.logits import largest_difference, logits, noise_of, probes
+from adapter_hub.loading.plain_lora import unmergeable
 from adapter_hub.loading.private import without_paths
 
 if TYPE_CHECKING:

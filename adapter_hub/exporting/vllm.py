@@ -16,13 +16,13 @@ from typing import Any
 
 from adapter_hub.errors import IncompatibleError
 from adapter_hub.exporting.export import Written
-from adapter_hub.exporting.logits import largest_difference, logits, noise_of, probes
 from adapter_hub.exporting.naming import short_name
-from adapter_hub.exporting.plain_lora import Pair, pairs
 from adapter_hub.loading.adapters import Opened, load
 from adapter_hub.loading.fit import compare, described
 from adapter_hub.loading.folders import CONFIG, WEIGHTS
 from adapter_hub.loading.heads import adapter_head, base_head
+from adapter_hub.loading.logits import largest_difference, logits, noise_of, probes
+from adapter_hub.loading.plain_lora import Pair, pairs
 from adapter_hub.loading.private import is_path
 from adapter_hub.loading.weights import Weights
 

@@ -12,7 +12,7 @@ from adapter_hub.registry.files import JOURNAL_NAME
 from adapter_hub.registry.journal import read_journal
 from adapter_hub.registry.store import Registry
 
-_MAKING = ("train", "import", "pull", "copy")
+_MAKING = ("train", "import", "pull", "copy", "merge")
 """The events that leave a new version."""
 
 

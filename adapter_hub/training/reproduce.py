@@ -28,6 +28,7 @@ from adapter_hub.loading.folders import CONFIG, WEIGHTS, read_record, recorded
 from adapter_hub.loading.identity import read_json
 from adapter_hub.loading.origins import with_origin
 from adapter_hub.loading.recorded import base_of
+from adapter_hub.loading.saving import environment, write_record
 from adapter_hub.loading.weights import Weights
 from adapter_hub.model import Base, DType, Recipe, Reference, parse_reference
 from adapter_hub.plugins import Catalog, load_catalog
@@ -234,7 +235,7 @@ def _train_again(
     from adapter_hub.training.hardware import hardware
     from adapter_hub.training.prepare import prepare
     from adapter_hub.training.provenance import provenance
-    from adapter_hub.training.save import environment, write_adapter, write_record
+    from adapter_hub.training.save import write_adapter
     from adapter_hub.training.train import fit
 
     with _threads(recorded(record, "hardware").get("threads")):

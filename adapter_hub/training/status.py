@@ -104,7 +104,7 @@ def _without_record(registry: Registry, adapter: Adapter, here: Here) -> tuple[S
     if damaged:
         return "modified", f"version {newest.number}: {'; '.join(damaged)}"
     if newest.recipe is None:
-        return "current", "imported; it has no recipe"
+        return "current", "imported or merged; it has no recipe"
     return ("stale", lost) if lost else ("current", "")
 
 

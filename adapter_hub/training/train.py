@@ -374,9 +374,9 @@ def _record(plan: Plan, job: Job, registry: Registry, fitted: Fitted, say: Say) 
 
 def _pages(plan: Plan, job: Job, record: dict[str, Any], fitted: Fitted) -> dict[str, bytes]:
     """The plots and the report of a run, by their files' names."""
+    from adapter_hub.loading.saving import environment
     from adapter_hub.training.plot import curves_of, loss_plot, training_plot
     from adapter_hub.training.report import report_page
-    from adapter_hub.training.save import environment
 
     title = f"{plan.name} on {plan.base.name}"
     settings = plan.recipe.training

@@ -14,10 +14,10 @@ import pytest
 import workshop
 
 from adapter_hub.errors import RegistryError, TrainingError
+from adapter_hub.loading.saving import base_in_config, environment, sort_sets
 from adapter_hub.model import Base, parse_source
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import REPORTS, file_digest
-from adapter_hub.training.save import base_in_config, environment, sort_sets
 
 NAMES = ("sums", "conv", "talk")
 

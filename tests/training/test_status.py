@@ -190,4 +190,4 @@ def test_files_that_were_touched_are_modified(own: Path) -> None:
 def test_an_import_has_no_recipe(own: Path) -> None:
     source = own / "adapters/sums/1"
     import_adapter(Registry.open(own), load_catalog(), source, "taken", None)
-    assert state(own, "taken") == ("current", "imported; it has no recipe")
+    assert state(own, "taken") == ("current", "imported or merged; it has no recipe")

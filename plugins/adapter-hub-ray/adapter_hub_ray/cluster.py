@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -103,11 +104,25 @@ class Cluster:
             return self._gpus
         return 1.0 if resources.get("GPU", 0.0) else 0.0
 
+    def _require_answer(self) -> None:
+        """Ray itself tries for minutes where nobody is. Raises TrainingError."""
+        host, _, port = (self._address or "").rpartition(":")
+        if not host or not port.isdigit():
+            return
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+        except (OSError, OverflowError) as error:
+            raise TrainingError(
+                f"there is no Ray cluster at {self._address}: {error}.",
+                hint="start one: ray start --head; or leave address out, for this machine",
+            ) from error
+
     def _connected(self) -> Any:
         import ray
 
         if ray.is_initialized():
             return ray
+        self._require_answer()
         local = {} if self._address else {"include_dashboard": False}
         try:
             with contextlib.redirect_stdout(None):

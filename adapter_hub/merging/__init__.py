@@ -1,0 +1,1 @@
+"""Adapters of one base composed into one."""
