@@ -27,6 +27,9 @@ GOOD = HEAD + (
     "@hookimpl\n"
     "def register_bases(register):\n"
     "    register('small', lambda: None)\n"
+    "@hookimpl\n"
+    "def register_executors(register):\n"
+    "    register('far', lambda address=None: None, summary='elsewhere')\n"
 )
 
 
@@ -49,11 +52,11 @@ def offered(catalog: Catalog) -> set[str]:
 BUILT_INS = offered(load_catalog())
 
 
-def test_a_plugin_offers_all_three_kinds(install: Install) -> None:
+def test_a_plugin_offers_all_four_kinds(install: Install) -> None:
     install("good", GOOD)
     catalog = loaded()
     assert catalog.problems == []
-    assert offered(catalog) - BUILT_INS == {"made-up", "numbers", "small"}
+    assert offered(catalog) - BUILT_INS == {"made-up", "numbers", "small", "far"}
     (plugin,) = catalog.plugins
     assert (plugin.name, plugin.distribution, plugin.version) == ("good", "dist-good", "1.2")
     offer = catalog.find("method", "made-up")
@@ -126,7 +129,7 @@ def test_a_broken_plugin_is_one_line_and_offers_nothing(
     assert (problem.plugin, problem.distribution) == ("broken", "dist-broken")
     assert reason in problem.reason
     assert "\n" not in problem.reason
-    assert offered(catalog) - BUILT_INS == {"fine", "n2", "s2"}
+    assert offered(catalog) - BUILT_INS == {"fine", "n2", "s2", "far"}
     assert [each.name for each in catalog.plugins] == ["good"]
 
 
@@ -295,12 +298,13 @@ def test_a_trace_names_plugin_and_hook(
     told = capfd.readouterr()
     assert told.out == ""
     lines = [line.rpartition(": ")[0] for line in told.err.splitlines()]
-    assert lines[-5:] == [
+    assert lines[-6:] == [
         "trace: import of broken (dist-broken 1.2)",
         "trace: import of good (dist-good 1.2)",
         "trace: register_methods of good (dist-good)",
         "trace: register_datasets of good (dist-good)",
         "trace: register_bases of good (dist-good)",
+        "trace: register_executors of good (dist-good)",
     ]
     assert "trace: register_methods of methods (built in)" in lines
 
@@ -331,7 +335,7 @@ def test_the_command_line_lists_them_and_lives_on(install: Install) -> None:
     lines: dict[str, Any] = {each["name"]: each for each in json.loads(done.stdout)}
     good = lines.pop("good")
     assert good["status"] == "ok"
-    assert good["offers"] == ["method made-up", "dataset numbers", "base small"]
+    assert good["offers"] == ["method made-up", "dataset numbers", "base small", "executor far"]
     reasons = [reason for _, reason in BROKEN.values()]
     broken = {name: line for name, line in lines.items() if name.startswith("broken")}
     assert len(broken) == len(reasons)

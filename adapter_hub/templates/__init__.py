@@ -15,7 +15,7 @@ from adapter_hub.plugins import BUILT_IN, Catalog, Kind
 from adapter_hub.registry.atomic import sync_folder, umask
 
 PREFIX = "adapter-hub-"
-BUNDLED = frozenset({"bitfit", "peft", "smollm2", "sql"})
+BUNDLED = frozenset({"bitfit", "peft", "ray", "smollm2", "sql"})
 """The plugins of adapter-hub's own repository; their distributions have these names."""
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -25,7 +25,7 @@ _FILES = {
     "{kind}/module.py.txt": "{module}/__init__.py",
     "{kind}/test.py.txt": "tests/test_{module}.py",
 }
-_NEEDS: dict[Kind, tuple[str, ...]] = {
+NEEDS: dict[Kind, tuple[str, ...]] = {
     "method": ("peft",),
     "dataset": (),
     "base": ("tokenizers", "torch", "transformers"),
@@ -88,7 +88,7 @@ def _exists(folder: Path) -> ConflictError:
 
 def _words(name: str, kind: Kind) -> dict[str, str]:
     release = ".".join(metadata.version("adapter-hub").split(".")[:2])
-    needs = [f"adapter-hub>={release}", *_NEEDS[kind]]
+    needs = [f"adapter-hub>={release}", *NEEDS[kind]]
     return {
         "name": name,
         "distribution": f"{PREFIX}{name}",

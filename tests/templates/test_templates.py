@@ -15,9 +15,9 @@ from fresh import ROOT, Fresh
 
 from adapter_hub import hookimpl, templates
 from adapter_hub.errors import ConflictError, UsageError
-from adapter_hub.plugins import KINDS, Catalog, Kind, load_catalog
+from adapter_hub.plugins import Catalog, Kind, load_catalog
 from adapter_hub.registry.atomic import umask
-from adapter_hub.templates import BUNDLED, write_plugin
+from adapter_hub.templates import BUNDLED, NEEDS, write_plugin
 from adapter_hub.testing import check_plugin
 
 
@@ -26,7 +26,7 @@ def catalog() -> Catalog:
     return load_catalog()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NEEDS)
 def test_it_is_a_plugin(
     tmp_path: Path, catalog: Catalog, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +151,7 @@ def test_a_disk_that_is_full_leaves_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NEEDS)
 def test_it_installs_and_passes_its_own_test(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, catalog: Catalog, kind: Kind
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -74,9 +75,11 @@ class Cluster:
         )
         waiting = {task.remote(dict(run)): number for number, run in enumerate(runs)}
         try:
-            while waiting:
-                (ready, *_), _ = ray.wait(list(waiting))
-                done(waiting.pop(ready), self._outcome(ray, ready))
+            # Ray tells of workers that died on standard output, which is for data.
+            with contextlib.redirect_stdout(sys.stderr):
+                while waiting:
+                    (ready, *_), _ = ray.wait(list(waiting))
+                    done(waiting.pop(ready), self._outcome(ray, ready))
         except KeyboardInterrupt:
             for each in waiting:
                 ray.cancel(each, force=False)
