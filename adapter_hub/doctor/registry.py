@@ -83,8 +83,10 @@ def leftovers(registry: Registry) -> Iterator[Finding]:
         if folder.name == ".runs":
             for run in _folders_in(folder):
                 if any(run.glob("*.safetensors")):
-                    text = f"a run of {run.name} was interrupted, or goes on now"
-                    step = f"adapter-hub train {run.name} --resume, with the same flags"
+                    name, trial, _ = run.name.partition("+")
+                    text = f"a run of {name} was interrupted, or goes on now"
+                    again = f"sweep {name}" if trial else f"train {name} --resume"
+                    step = f"adapter-hub {again}, with the same flags"
                     yield Finding("leftovers", "warning", text, step)
         elif folder.name.startswith(_UNFINISHED):
             left.append(folder)

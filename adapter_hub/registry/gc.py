@@ -216,7 +216,9 @@ class _Search:
                 elif path.name == _CHECKPOINT and given_up:
                     self.found.append((path, "run"))
             if resumable and not given_up:
-                self.keep(folder, f"an interrupted run: adapter-hub train {folder.name} --resume")
+                name, trial, _ = folder.name.partition("+")
+                again = f"sweep {name}, with the same flags" if trial else f"train {name} --resume"
+                self.keep(folder, f"an interrupted run: adapter-hub {again}")
 
     def _look_at_pull(self, folder: Path) -> None:
         with _to_oneself(folder, "download") as free:

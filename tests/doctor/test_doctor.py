@@ -145,6 +145,8 @@ def test_folders_that_are_gone_and_what_is_left_over(project: Path) -> None:
     assert "interrupted" not in told
     (project / "adapters/.runs/sums/checkpoint.safetensors").touch()
     assert "adapter-hub train sums --resume" in texts(registry.leftovers(here))
+    (project / "adapters/.runs/sums").rename(project / "adapters/.runs/sums+0123456789ab")
+    assert "adapter-hub sweep sums, with" in texts(registry.leftovers(here))
 
 
 def test_a_lock_that_is_old(project: Path) -> None:

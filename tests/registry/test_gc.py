@@ -291,6 +291,15 @@ def test_interrupted_runs(registry: Registry, start: Any) -> None:
     assert collect(registry, older_than=0) == Collection()
 
 
+def test_an_interrupted_trial(registry: Registry) -> None:
+    run = registry.folder / "adapters/.runs/kept+0123456789ab"
+    run.mkdir(parents=True)
+    (run / "checkpoint.safetensors").write_bytes(b"12345678")
+    assert [each.reason for each in collect(registry).kept] == [
+        "an interrupted run: adapter-hub sweep kept, with the same flags"
+    ]
+
+
 def test_interrupted_downloads(registry: Registry, start: Any) -> None:
     process, _ = start(PULL)
     place = registry.folder / "adapters/.pulls/http___hub_a_b/c"
