@@ -295,6 +295,7 @@ def test_an_interrupted_trial(registry: Registry) -> None:
     run = registry.folder / "adapters/.runs/kept+0123456789ab"
     run.mkdir(parents=True)
     (run / "checkpoint.safetensors").write_bytes(b"12345678")
+    (run / "lock").touch()
     assert [each.reason for each in collect(registry).kept] == [
         "an interrupted run: adapter-hub sweep kept, with the same flags"
     ]
