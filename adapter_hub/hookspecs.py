@@ -7,7 +7,7 @@ becomes visible only when all of its hooks have returned.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,16 +22,30 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 Row = str | Mapping[str, Any]
+Batches = Callable[[], Iterator[dict[str, Any]]]
 
 
 class TrainHooks:
     """What a method does at the moments of a run that PEFT leaves to the training loop.
 
-    Derive from it and override what the method needs. ``model`` is the ``PeftModel``.
+    Derive from it and override what the method needs. ``model`` is the ``PeftModel``. The moments
+    come in this order: ``before_model``, ``after_adapter``, ``restore`` where a run goes on, then
+    ``loss`` and ``after_step`` for each step with ``state`` for each checkpoint.
     """
 
     def before_model(self, config: Any, steps: int) -> None:
         """The run's length is known; ``config`` (a ``peft.PeftConfig``) may still be changed."""
+
+    def after_adapter(self, model: Any, batches: Batches) -> None:
+        """The adapter is on its base, and no step is made: the moment for a pass over data.
+
+        ``batches()`` begins the first epoch of the run's own training rows anew: tables of
+        ``input_ids``, ``attention_mask`` and ``labels`` (-100 where there is no loss), int64
+        (rows, length), padded on the right, on the model's device. Their order follows from the
+        seed, and is the same in every process of the run. A run that goes on comes by here again,
+        before ``restore``: the same has to happen twice, from the same random numbers. Parameters
+        of the adapter may be replaced; the frozen base stays as it is, for others read it too.
+        """
 
     def loss(self, model: Any) -> Any:
         """A scalar tensor to add to a step's mean loss; None for nothing."""

@@ -12,4 +12,5 @@ def register_methods(register: RegisterMethod) -> None:
         "adapter_hub.methods.lora:lora",
         summary="low-rank updates beside frozen weights; rsLoRA, DoRA and other variants too",
         peft_type="LORA",
+        hooks="adapter_hub.methods.lora_start:LoraStart",
     )

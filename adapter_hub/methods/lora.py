@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from adapter_hub.errors import OptionError
+from adapter_hub.methods.lora_start import DOUBLED, mark
 from adapter_hub.options import check_options, options_of
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ INTERNAL: Mapping[str, str] = {
     "arrow_config": "routes between adapters that are trained already; nothing of it is trained",
     "auto_mapping": "PEFT fills it in for models without a task type",
     "base_model_name_or_path": "the recipe's base",
-    "corda_config": "init_lora_weights = 'corda' needs a pass over data before training",
-    "eva_config": "init_lora_weights = 'eva' needs a pass over data before training",
+    "corda_config": "init_lora_weights = 'corda' takes none of it here",
+    "eva_config": "init_lora_weights = 'eva' takes PEFT's defaults",
     "inference_mode": "training and loading set it",
     "loftq_config": "init_lora_weights = 'loftq' quantises the base before training",
-    "lora_ga_config": "init_lora_weights = 'lora_ga' needs gradients from data before training",
+    "lora_ga_config": "init_lora_weights = 'lora_ga' takes PEFT's defaults",
     "megatron_config": "for models built by Megatron, which cannot be a base here",
     "megatron_core": "for models built by Megatron, which cannot be a base here",
     "peft_type": "the method",
@@ -94,12 +95,27 @@ def lora(
         "low ranks, slower",
     ] = False,
     init_lora_weights: Annotated[
-        bool | Literal["gaussian", "orthogonal", "mica"],
+        bool
+        | Literal[
+            "gaussian",
+            "orthogonal",
+            "mica",
+            "pissa",
+            "pissa_niter_4",
+            "pissa_niter_16",
+            "olora",
+            "corda",
+            "lora_ga",
+            "eva",
+        ],
         "start of the update. true: no change at first; false: random, for tests; gaussian: no "
         "change, other scale; orthogonal: no change, r must be even; mica: no change, trains one "
-        "half in the directions that the base uses least. Not offered: pissa, olora and corda "
-        "change the base's weights, so the adapter would not fit the pinned base; eva, lora_ga, "
-        "corda and loftq need a pass over data or the base before training.",
+        "half in the directions that the base uses least. pissa: the main part of each weight "
+        "(pissa_niter_4 and _16: found faster, roughly); olora: an orthogonal part of it; eva: the "
+        "main directions of the inputs, over some of the rows; corda: the main part of the weights on "
+        "those; lora_ga: the directions in which the weights would be trained. Of pissa, olora, corda "
+        "and lora_ga the file has twice the rank: what they started from, taken out again, so that it fits "
+        "the base as it is. Not offered: loftq, which quantises the base before training.",
     ] = True,
     bias: Annotated[
         Literal["none", "all", "lora_only"],
@@ -174,6 +190,10 @@ def lora(
 
     for name in TABLES.keys() & given.keys():
         given[name] = _checked_table(name, given[name], getattr(peft, TABLES[name]))
+    if init_lora_weights in (*DOUBLED, "eva"):
+        config = peft.LoraConfig(task_type="CAUSAL_LM", **{**given, "init_lora_weights": True})
+        mark(config, str(init_lora_weights))
+        return config
     return peft.LoraConfig(task_type="CAUSAL_LM", **given)
 
 

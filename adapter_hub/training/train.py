@@ -166,6 +166,7 @@ def fit(
     from adapter_hub.loading.dtype import choose_dtype
     from adapter_hub.training.build import attach, checkpoint_activations, trainable_line
     from adapter_hub.training.loop import Run, train_loop
+    from adapter_hub.training.set_up import set_up
     from adapter_hub.training.watch import Watch
 
     settings = plan.recipe.training
@@ -184,18 +185,19 @@ def fit(
     set_seed(settings.seed % 2**32)  # NumPy takes no more, and it draws nothing here
     torch.manual_seed(settings.seed)  # before the adapter is initialised
     model = attach(plan.method, model, job.peft_config)
-    if plan.start is not None:
-        load_start(plan.start, model, plan.name)
-        say(f"going on from {plan.start.reference}")
     if settings.checkpoint_activations:
         checkpoint_activations(model)
-    say(trainable_line(*model.get_nb_trainable_parameters()))
     accelerator = make_accelerator()
     if accelerator.is_fsdp2 and settings.quantize != "none":
         raise TrainingError(
             "FSDP cannot share out weights of so few bits.",
             hint="launch without --use_fsdp, or train with --quantize none",
         )
+    set_up(plan.method, job, model, accelerator, settings)
+    if plan.start is not None:
+        load_start(plan.start, model, plan.name)
+        say(f"going on from {plan.start.reference}")
+    say(trainable_line(*model.get_nb_trainable_parameters()))
     bare = bench.bare_base(_rows_key(plan, job))
     run = Run(
         name=plan.name,
