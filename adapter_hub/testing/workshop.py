@@ -59,14 +59,17 @@ def run_training(
 
     ``how`` are fields of ``Changes`` (``base``, ``method``, ``options``, ``data``, …), settings of
     the training (``steps``, ``learning_rate``, …), and arguments of ``train`` such as ``catalog``.
+    No sample answers are made unless ``run_options`` says so: they take longer than the rest.
     Raises what ``train`` raises.
     """
     from adapter_hub.registry.store import Registry
     from adapter_hub.training.plan import Changes
+    from adapter_hub.training.run_options import RunOptions
     from adapter_hub.training.train import train
 
     own = ("say", "on_step", "catalog", "restart", "run_options", "start", "trial", "bench")
-    arguments = {key: how.pop(key) for key in own if key in how}
+    arguments: dict[str, Any] = {"run_options": RunOptions(samples=0)}
+    arguments |= {key: how.pop(key) for key in own if key in how}
     fields = {each.name for each in dataclasses.fields(Changes)}
     changes = {key: how.pop(key) for key in fields & how.keys()}
     settings = {"steps": 6, "learning_rate": 0.05, "dtype": "float32", "max_length": 64, **how}

@@ -85,7 +85,7 @@ def prepare(
     hooks.before_model(peft_config, steps)
     return Job(
         base_folder=base.folder,
-        identity=base.identity,
+        identity=bench.identity(base.folder),
         tokenizer=base.tokenizer,
         model_config=base.config,
         peft_config=peft_config,

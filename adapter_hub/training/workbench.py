@@ -32,7 +32,6 @@ class BaseFiles:
     folder: Path
     config: Any
     tokenizer: Any
-    identity: dict[str, str]
     digest: str
 
 
@@ -52,6 +51,7 @@ class Workbench:
 
     def __init__(self) -> None:
         self._files: dict[Base, BaseFiles] = {}
+        self._identities: dict[Path, dict[str, str]] = {}
         self._encoded: dict[Hashable, tuple[EncodedData, bool]] = {}
         self._loaded: Hashable = None
         self._model: Any = None
@@ -65,6 +65,14 @@ class Workbench:
         found = self._files[base]
         # Whoever makes a model of a configuration writes into it.
         return BaseFiles(**{**vars(found), "config": copy.deepcopy(found.config)})
+
+    def identity(self, folder: Path) -> dict[str, str]:
+        """What makes the base in ``folder`` that base. Raises BaseModelError for damaged files."""
+        from adapter_hub.loading.identity import base_identity
+
+        if folder not in self._identities:
+            self._identities[folder] = base_identity(folder).as_record()
+        return self._identities[folder]
 
     def encoded(
         self, key: Hashable, encode: Callable[[], tuple[EncodedData, bool]]
@@ -110,7 +118,6 @@ class Workbench:
 
 def _read_files(base: Base, catalog: Catalog, root: Path) -> BaseFiles:
     from adapter_hub.loading.bases import base_folder, load_config, load_tokenizer
-    from adapter_hub.loading.identity import base_identity
     from adapter_hub.training.token_cache import tokenizer_digest
 
     folder = base_folder(base, catalog, root)
@@ -119,6 +126,5 @@ def _read_files(base: Base, catalog: Catalog, root: Path) -> BaseFiles:
         folder=folder,
         config=load_config(folder, trusted),
         tokenizer=load_tokenizer(folder, trusted),
-        identity=base_identity(folder).as_record(),
         digest=f"{tokenizer_digest(folder)} {base.code if trusted else None}",
     )

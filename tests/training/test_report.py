@@ -17,6 +17,7 @@ from adapter_hub.loading.folders import read_record
 from adapter_hub.registry.store import Registry
 from adapter_hub.training.plot import Curves
 from adapter_hub.training.report import report_page
+from adapter_hub.training.run_options import RunOptions
 
 NASTY = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>&amp;\x00\x1b[31m\u202e\ud800"
 
@@ -174,7 +175,7 @@ def test_a_long_run_is_no_long_page() -> None:
 
 
 def test_a_run_leaves_its_report_beside_the_version(shop: Path) -> None:
-    result = workshop.run_training(shop)
+    result = workshop.run_training(shop, run_options=RunOptions())
     folder = Path(result.path)
     text = " ".join(Page((folder / "report.html").read_bytes()).texts)
     assert result.samples[0]["expected"] in text
