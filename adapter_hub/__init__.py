@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from adapter_hub.training.reproduce import reproduce as reproduce
     from adapter_hub.training.run_options import RunOptions as RunOptions
     from adapter_hub.training.status import all_status as all_status
+    from adapter_hub.training.sweep import sweep as sweep
     from adapter_hub.training.train import train as train
 
 _EXPORTS = {
@@ -70,6 +71,7 @@ _EXPORTS = {
     "register_with_peft": "adapter_hub.methods.peft_types",
     "reproduce": "adapter_hub.training.reproduce",
     "search": "adapter_hub.hub.search",
+    "sweep": "adapter_hub.training.sweep",
     "sync": "adapter_hub.hub.sync",
     "train": "adapter_hub.training.train",
     "verify": "adapter_hub.registry.verify",

@@ -5,22 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter_hub.errors import AdapterHubError, TrainingError, UsageError
 from adapter_hub.loading.folders import read_record, recorded
-from adapter_hub.plugins import Catalog
+from adapter_hub.plugins import Catalog, load_catalog
 from adapter_hub.registry.aliases import check_alias
 from adapter_hub.registry.store import Registry
 from adapter_hub.registry.versions import adopt_version, version_digest
 from adapter_hub.training.changed import Here, find_changes
 from adapter_hub.training.plan import Changes, Plan, Trial, canonical, make_plan
 from adapter_hub.training.progress import recorded_loss
-from adapter_hub.training.several import Training
+from adapter_hub.training.run_options import RunOptions
+from adapter_hub.training.several import Training, train_several
 from adapter_hub.training.space import Point, Space, Span, changes_of, grid, shown
-from adapter_hub.training.start import Start
+from adapter_hub.training.start import Start, find_start
+from adapter_hub.training.workbench import Workbench
 
 if TYPE_CHECKING:
     from adapter_hub.model import Adapter, Version
@@ -228,6 +231,49 @@ class Sweeping:
         same = _held_out(self._record(holder)) == _held_out(ours)
         lower = loss is not None and best.eval_loss is not None and loss < best.eval_loss
         return holder.number if same and lower else None
+
+
+def sweep(
+    name: str,
+    space: Space,
+    changes: Changes | None = None,
+    *,
+    registry: Registry | None = None,
+    catalog: Catalog | None = None,
+    start: str | Start | None = None,
+    alias: str = "best",
+    draws: int | None = None,
+    run_options: RunOptions | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Sweep:
+    """Train ``name`` with every combination of ``space``, in this process, and name the best.
+
+    ``space`` has ``options.NAME`` for options of the method and names of training settings, each
+    with its values; ``changes`` are the same for all. With ``draws`` so many are drawn by Optuna.
+    Raises what ``Sweeping`` does, Interrupted, TrainingError.
+    """
+    registry = registry or Registry.open()
+    catalog = catalog or load_catalog()
+    found = find_start(start, registry) if isinstance(start, str) else start
+    sweeping = Sweeping(
+        registry, name, space, changes or Changes(), catalog, start=found, alias=alias, draws=draws
+    )
+    bench = Workbench()
+
+    def work(trainings: Sequence[Training]) -> None:
+        train_several(
+            trainings,
+            registry=registry,
+            catalog=catalog,
+            say=say,
+            progress=lambda: nullcontext(lambda *_: None),
+            again="the same sweep",
+            start=found,
+            options=run_options or RunOptions(samples=0),
+            bench=bench,
+        )
+
+    return sweeping.run(work)
 
 
 def _held_out(record: dict[str, Any]) -> tuple[Any, ...]:

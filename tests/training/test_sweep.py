@@ -94,6 +94,15 @@ def test_the_best_gets_the_alias_and_its_recipe_the_name(shop: Path) -> None:
     assert found.ranking[0].version == found.best
 
 
+def test_the_call(shop: Path) -> None:
+    from adapter_hub import sweep as call
+
+    changes = Changes(base="llama", data="rows.jsonl", training=KEPT)
+    found = call("sums", {"options.r": (2, 4)}, changes, registry=Registry.open(shop))
+    assert [each.outcome for each in found.tried] == ["trained", "trained"]
+    assert Registry.open(shop).adapter("sums").aliases == {"best": found.best}
+
+
 def test_records_tell_the_sweep_and_the_parent(shop: Path) -> None:
     run_training(shop, steps=1)
     found, _ = sweep(shop)
