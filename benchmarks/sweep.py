@@ -37,7 +37,7 @@ for name in sys.argv[1:]:
     begun.clear()
     train(name, registry=Registry.open(), bench=bench)
     if saved:
-        print("GAP", first - saved if (first := begun[0]) else 0)
+        print("GAP", begun[0] - saved)
     saved = time.perf_counter()
 """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adapter_hub.loading.folders import RECORD, RECORD_FORMAT
-from adapter_hub.model import Base
+from adapter_hub.model import Base, Reference
 
 _PACKAGES = (
     "adapter-hub",
@@ -30,6 +30,13 @@ def base_in_config(base: Base) -> tuple[str, str | None]:
     if base.source.kind == "hf":
         return base.source.location, base.revision
     return (base.source.location if base.source.kind == "path" else str(base.source)), None
+
+
+def travelling(reference: Reference) -> str:
+    """A reference as records have it, which travel: of a folder its name alone."""
+    if reference.kind != "folder":
+        return str(reference)
+    return f"./{Path(reference.target).expanduser().resolve().name}"
 
 
 def sort_sets(path: Path, config: Any) -> None:

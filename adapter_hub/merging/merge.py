@@ -22,7 +22,7 @@ from adapter_hub.loading.heads import adapter_head
 from adapter_hub.loading.identity import base_identity, read_json
 from adapter_hub.loading.logits import largest_difference, logits, noise_of, probes
 from adapter_hub.loading.plain_lora import pairs
-from adapter_hub.loading.saving import base_in_config, sort_sets, write_record
+from adapter_hub.loading.saving import base_in_config, sort_sets, travelling, write_record
 from adapter_hub.merging.parts import Part, Settings, check_merge, check_parts, density_of, is_exact
 from adapter_hub.model import Base, Recipe, Version
 from adapter_hub.plugins import Catalog, load_catalog
@@ -149,23 +149,17 @@ def _write(
 
 
 def _with_parts(opened: Sequence[Opened], names: Sequence[str]) -> Any:
+    import torch
     from peft import PeftModel
 
     first = opened[0]
-    trusted = first.base.trust_remote_code
-    model: Any = load_model(first.base_folder, _float32(), trusted)
+    model: Any = load_model(first.base_folder, torch.float32, first.base.trust_remote_code)
     for name, each in zip(names, opened, strict=True):
         if name == names[0]:
             model = PeftModel.from_pretrained(model, str(each.folder), adapter_name=name)
         else:
             model.load_adapter(str(each.folder), adapter_name=name)
     return model.eval()
-
-
-def _float32() -> torch.dtype:
-    import torch
-
-    return torch.float32
 
 
 def _logits_of_sum(
@@ -281,4 +275,4 @@ def _named(opened: Opened) -> str:
     """``NAME@3``: where an alias points may change."""
     if opened.reference.kind == "name":
         return f"{opened.reference.target}@{opened.version}"
-    return str(opened.reference)
+    return travelling(opened.reference)

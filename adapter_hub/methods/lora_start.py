@@ -114,8 +114,11 @@ def _layers(model: Any, start: str) -> Iterator[tuple[str, Any]]:
             continue
         weight = layer.get_base_layer().weight
         linear = "default" in layer.lora_A and weight.dim() == 2
-        if not linear or not weight.is_floating_point():
-            what = "it is quantised" if linear else "it is no linear layer"
+        variant = start in DOUBLED and layer.lora_variant
+        if not linear or not weight.is_floating_point() or variant:
+            what = "it is no linear layer"
+            if linear:
+                what = "it is a variant of LoRA" if variant else "it is quantised"
             raise OptionError(
                 f"init_lora_weights = {start!r} cannot start at {name}: {what}.",
                 hint="-o init_lora_weights=true, or other target_modules",

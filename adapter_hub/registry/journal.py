@@ -10,6 +10,7 @@ train     ``version``
 import    ``version``
 pull      ``version``, ``repo``, ``revision``
 push      ``version``, ``repo``, ``revision``
+merge     ``version``
 copy      ``version`` (null for a recipe alone), ``from``: ``NAME@VERSION`` or ``NAME``
 rename    ``from``: the name before
 remove    ``version``; null for the adapter with all its versions

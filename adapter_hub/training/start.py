@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapter_hub.errors import IncompatibleError, UnknownNameError, UsageError
+from adapter_hub.loading.early import find_folder
 from adapter_hub.loading.folders import (
     CONFIG,
     WEIGHTS,
@@ -20,6 +21,7 @@ from adapter_hub.loading.folders import (
 )
 from adapter_hub.loading.identity import PARTS, read_json
 from adapter_hub.loading.recorded import base_of
+from adapter_hub.loading.saving import travelling
 from adapter_hub.model import Base, Recipe, Reference, TrainingSettings, parse_reference
 from adapter_hub.plugins import Catalog, Offer
 from adapter_hub.registry.schema import read_training
@@ -86,9 +88,27 @@ def find_start(reference: str | Reference, registry: Registry) -> Start:
                 hint=f"adapter-hub verify {told}",
             )
         return _start(told, version_digest(version.files), folder, registry)
-    folder = _fetched(parsed)
+    folder = find_folder(parsed, registry) or _fetched(parsed)
+    return _start(travelling(parsed), version_digest(file_digests(folder)), folder, registry)
+
+
+def _fetched(reference: Reference) -> Path:
+    from adapter_hub.loading.hub import fetch_adapter
+
+    folder = fetch_adapter(reference)
     check_adapter_folder(folder)
-    return _start(str(parsed), version_digest(file_digests(folder)), folder, registry)
+    return folder
+
+
+def parents_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The parents that a record names; none where it came from anywhere and makes no sense."""
+    told = record.get("parents")
+    return [each for each in told if isinstance(each, dict)] if isinstance(told, list) else []
+
+
+def continued_parent(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The version that a recorded run went on from, as its record names it."""
+    return next((each for each in parents_of(record) if each.get("kind") == "continued"), None)
 
 
 def recorded_start(record: Mapping[str, Any], registry: Registry) -> Start | None:
@@ -96,9 +116,7 @@ def recorded_start(record: Mapping[str, Any], registry: Registry) -> Start | Non
 
     Raises UnknownNameError when it is no longer here.
     """
-    told = record.get("parents")
-    parents = [each for each in told if isinstance(each, dict)] if isinstance(told, list) else []
-    parent = next((each for each in parents if each.get("kind") == "continued"), None)
+    parent = continued_parent(record)
     if parent is None:
         return None
     for name in registry.adapter_names():
@@ -108,14 +126,6 @@ def recorded_start(record: Mapping[str, Any], registry: Registry) -> Start | Non
     raise UnknownNameError(
         f"the version that it went on from, {parent.get('reference')}, is not in the registry."
     )
-
-
-def _fetched(reference: Reference) -> Path:
-    if reference.kind == "folder":
-        return Path(reference.target).expanduser()
-    from adapter_hub.loading.hub import fetch_adapter
-
-    return fetch_adapter(reference)
 
 
 def _start(reference: str, digest: str, folder: Path, registry: Registry) -> Start:

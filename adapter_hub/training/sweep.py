@@ -22,7 +22,7 @@ from adapter_hub.training.progress import recorded_loss
 from adapter_hub.training.run_options import RunOptions
 from adapter_hub.training.several import Training, train_several
 from adapter_hub.training.space import Point, Space, Span, changes_of, grid, shown
-from adapter_hub.training.start import Start, find_start
+from adapter_hub.training.start import Start, continued_parent, find_start, parents_of
 from adapter_hub.training.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Sweeping:
                 "a sweep compares held-out losses, and eval_fraction is 0.",
                 hint=f"adapter-hub sweep {name} … --eval-fraction 0.1",
             )
-        told = [name, plan.base.name, canonical(_plain(space)), canonical(_settings(changes))]
+        told = [name, plan.base.name, canonical(_plain(space)), canonical(asdict(changes))]
         told.append(start.digest if start else None)
         self.id = hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()[:12]
         self._seed = plan.recipe.training.seed
@@ -148,14 +148,19 @@ class Sweeping:
                 draws.tell(each.point, each.eval_loss)
 
     def _try(self, sweep: Sweep, points: Sequence[Point], work: Work) -> list[Tried]:
+        # Other processes may have made trials of before; draws can come again.
+        self.registry = Registry.open(self.registry.path)
         tried = [self._tried(point, len(sweep.tried) + n) for n, point in enumerate(points, 1)]
         sweep.tried += tried
-        new = {id(each.training): each for each in tried if each.version is None}
+        new = [each for each in tried if each.version is None]
+        runs = {repr(each.point): each.training for each in reversed(new)}
+        for each in new:
+            each.training = runs[repr(each.point)]
         try:
             if new:
-                work([each.training for each in new.values()])
+                work(list({id(each.training): each.training for each in new}.values()))
         finally:
-            for each in new.values():
+            for each in new:
                 _take(each)
         return tried
 
@@ -183,7 +188,8 @@ class Sweeping:
             if version.recipe != plan.digest:
                 continue
             record = self._record(version)
-            same_start = _start_digest(record) == (self.start.digest if self.start else None)
+            parent = continued_parent(record)
+            same_start = (parent and parent.get("digest")) == (self.start and self.start.digest)
             found = find_changes(plan.recipe, plan.base, record, True, self._here)
             if record and same_start and not found.changes:
                 return version
@@ -212,13 +218,14 @@ class Sweeping:
         best = ranking[0]
         assert best.version is not None
         sweep.best = best.version
-        registry = Registry.open(self.registry.path)
-        adapter = registry.adapter(self.name)
-        sweep.better = self._better(adapter, best)
+        self.registry = Registry.open(self.registry.path)
+        sweep.better = self._better(self.registry.adapter(self.name), best)
         if sweep.better is None:
-            recipe = self._plan(best.point, {}).recipe
-            adopt_version(registry, self.name, best.version, self._alias, adapter.recipe, recipe)
-        folder = registry.version_folder(self.name, best.version)
+            plan = self._plan(best.point, {})
+            adopt_version(
+                self.registry, self.name, best.version, self._alias, plan.kept, plan.recipe
+            )
+        folder = self.registry.version_folder(self.name, best.version)
         sweep.plot = _plotted(sweep, folder / PLOT)
 
     def _better(self, adapter: Adapter, best: Tried) -> int | None:
@@ -315,20 +322,11 @@ def _newest(registry: Registry, name: str) -> dict[str, str] | None:
         record = read_record(registry.version_folder(name, newest.number))
     except AdapterHubError:
         record = {}
-    parents = record.get("parents")
-    if recorded(record, "sweep") and isinstance(parents, list):
+    if recorded(record, "sweep"):
         # A sweep that goes on: the parent is that of its first trials.
-        return next((each for each in parents if each.get("kind") == "varied"), None)
+        return next((each for each in parents_of(record) if each.get("kind") == "varied"), None)
     digest = version_digest(newest.files)
     return {"kind": "varied", "reference": f"{name}@{newest.number}", "digest": digest}
-
-
-def _start_digest(record: Mapping[str, Any]) -> Any:
-    parents = record.get("parents")
-    for each in parents if isinstance(parents, list) else []:
-        if isinstance(each, dict) and each.get("kind") == "continued":
-            return each.get("digest")
-    return None
 
 
 def _corners(space: Space) -> list[Point]:
@@ -343,7 +341,3 @@ def _corners(space: Space) -> list[Point]:
 
 def _plain(space: Space) -> dict[str, Any]:
     return {k: asdict(v) if isinstance(v, Span) else list(v) for k, v in space.items()}
-
-
-def _settings(changes: Changes) -> dict[str, Any]:
-    return asdict(changes)

@@ -12,6 +12,7 @@ import torch
 import workshop
 from workshop import run_training
 
+from adapter_hub.cli.merge import _HOWS
 from adapter_hub.errors import (
     AdapterHubError,
     ConflictError,
@@ -145,6 +146,8 @@ def test_what_is_registered(shop: Path) -> None:
     assert workshop.journal(shop)[-1] == {"event": "merge", "adapter": "known", "version": 1}
     config = (shop / "adapters/known/1/adapter_config.json").read_text()
     assert str(shop) not in config
+    merged(shop, str(shop / "adapters/plain/1"), "same", name="foreign")
+    assert str(shop) not in (shop / "adapters/foreign/1/adapter_hub.json").read_text()
     again = merged(shop, "known", "same", name="biased")
     assert again.version == 2
     assert Registry.open(shop).adapter("biased").recipe.data == "rows.jsonl"  # its own, as it was
@@ -222,6 +225,7 @@ def test_what_is_no_part(text: str) -> None:
 
 def test_the_command(shop: Path, hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(shop)
+    assert _HOWS == HOWS
     done = hub("merge", "said", "plain", "./adapters/same/1:0.5", "--json")
     assert done.code == 0, done.err
     assert done.json["exact"] is True

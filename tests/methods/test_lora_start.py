@@ -166,6 +166,7 @@ def test_it_is_gone_on_from(shop: Path) -> None:
     ("options", "said"),
     [
         ({"r": 64}, "needs a rank of at most"),
+        ({"use_dora": True}, "it is a variant of LoRA"),
         (
             {"target_modules": ["q_proj", "embed_tokens"]},
             "embed_tokens: it is no linear layer|tied",

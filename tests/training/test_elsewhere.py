@@ -171,6 +171,25 @@ def test_a_sweep_goes_there_too(shop: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_draws_that_come_again_are_made_once(shop: Path, at_once: int) -> None:
+    """Beside each other and one after the other: other processes publish, and this one looks."""
+    pytest.importorskip("optuna")
+    registry = Registry.open(shop)
+    sweeping = Sweeping(registry, "sums", {"options.r": (2, 4)}, CHANGES, load_catalog(), draws=6)
+    made: list[str] = []
+
+    def work(trainings: Sequence[Training]) -> None:
+        made.extend(each.label for each in trainings)
+        train_elsewhere(trainings, Here(), registry=registry, say=lambda _: None, again="")
+
+    found = sweeping.run(work, at_once)
+    assert sorted(made) == ["r=2", "r=4"]
+    assert len(found.tried) == 6
+    assert {each.version for each in found.tried} == {1, 2}
+    assert all(each.eval_loss is not None for each in found.tried)
+
+
 def test_options_and_names_are_checked() -> None:
     def factory(address: str | None = None) -> Executor:
         if address == "down":

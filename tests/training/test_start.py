@@ -102,6 +102,9 @@ def test_a_folder_and_a_version_of_another_name(own: Path, tmp_path: Path) -> No
     run_training(own, "other", start="sums@1", steps=1, learning_rate=1e-30)
     folder = own / "adapters/sums/1"
     run_training(own, "third", start=str(folder), steps=1, learning_rate=1e-30)
+    record = (own / "adapters/third/1/adapter_hub.json").read_text()
+    assert str(own) not in record  # records travel
+    assert lineage("third", registry=Registry.open(own))["versions"][0]["from"][0]["here"]
     assert file_digest(own / "adapters/other/1" / WEIGHTS) == file_digest(
         own / "adapters/third/1" / WEIGHTS
     )

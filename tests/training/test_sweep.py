@@ -151,6 +151,20 @@ def test_other_rows_are_tried_again(shop: Path) -> None:
     assert {each.outcome for each in found.tried} == {"trained"}
 
 
+def test_what_is_edited_by_hand_meanwhile_stays(shop: Path) -> None:
+    def edit(progress: Any, _steps: int) -> None:
+        path = shop / "registry.toml"
+        if progress.step == 3 and "batch_size" not in path.read_text():
+            text = path.read_text().replace("max_length = 64", "max_length = 64, batch_size = 4")
+            path.write_text(text)
+
+    sweep(shop, {"options.r": (2, 4)})
+    sweep(shop, {"learning_rate": (0.02, 0.05)}, edit)
+    recipe = Registry.open(shop).adapter("sums").recipe
+    assert recipe.training.batch_size == 4
+    assert recipe.training.learning_rate in (0.02, 0.05)
+
+
 def test_a_trial_that_fails_ends_none_of_the_others(shop: Path) -> None:
     space = {"options.target_modules": ("nothing", "all-linear")}
     found, said = sweep(shop, space)
