@@ -127,6 +127,14 @@ def confirm(target: str, without_asking: str) -> None:
     click.confirm(f"remove {target}?", abort=True, err=True)
 
 
+def from_here(path: str) -> str:
+    """A path as people read it: from the working directory, if it is below."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path
+
+
 def print_json(data: Any) -> None:
     """One JSON document on stdout."""
     import json

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from adapter_hub.cli.context import Context, json_option, pass_context, print_fields, print_json
+from adapter_hub.cli.context import (
+    Context,
+    from_here,
+    json_option,
+    pass_context,
+    print_fields,
+    print_json,
+)
 
 _HOWS = (
     *("cat", "linear", "svd", "ties", "ties_svd", "dare_ties", "dare_linear", "dare_ties_svd"),
@@ -66,7 +73,7 @@ def command(
                 "difference",
                 f"{done.largest_logit_difference:.2g} in logits from the sum of the parts; {what}",
             ),
-            ("files", done.path),
+            ("files", from_here(done.path)),
         ]
     )
     context.say(f'next: adapter-hub run {done.name} "…"')

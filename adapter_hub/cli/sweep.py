@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from adapter_hub.cli.context import (
     Context,
+    from_here,
     json_option,
     pass_context,
     print_fields,
     print_json,
     print_table,
 )
-from adapter_hub.cli.train_several import on_options, prepare_work
+from adapter_hub.cli.recipe_flags import named_changes, recipe_flags, refuse_both
+from adapter_hub.cli.train_several import on_options, prepare_work, refuse_launched
 from adapter_hub.model import TrainingSettings
 from adapter_hub.options import options_of
 
 if TYPE_CHECKING:
     from adapter_hub.training.space import Values
     from adapter_hub.training.sweep import Sweep, Tried
-
-_SETTINGS = [each.name for each in dataclasses.fields(TrainingSettings)]
 
 
 def _setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -41,8 +41,7 @@ def _setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     epilog="Example: adapter-hub sweep gpt-lora -o r=4,8,16 --learning-rate 1e-4,3e-4 --steps 200",
 )
 @click.argument("name")
-@click.option("--base", help="A base of the registry.")
-@click.option("--method", help="The adapter method; see `adapter-hub methods`.")
+@recipe_flags
 @click.option(
     "-o",
     "--option",
@@ -51,8 +50,6 @@ def _setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     metavar="KEY=VALUE[,VALUE]…",
     help="A method option, with the values to try; repeatable.",
 )
-@click.option("--data", help="A dataset, DATASET:SPLIT, a file, or hf:OWNER/DATASET.")
-@click.option("--eval-data", help="Rows to measure the held-out loss on.")
 @_setting_options
 @click.option(
     "--optuna",
@@ -84,7 +81,9 @@ def command(
     method: str | None,
     options: tuple[str, ...],
     data: str | None,
+    data_options: tuple[str, ...],
     eval_data: str | None,
+    column_map: tuple[str, ...],
     draws: int | None,
     alias: str,
     start: str | None,
@@ -102,25 +101,29 @@ def command(
     """
     from adapter_hub.plugins import load_catalog
     from adapter_hub.training.draws import import_optuna
-    from adapter_hub.training.plan import Changes, data_as_recipe_says
     from adapter_hub.training.run_options import RunOptions
     from adapter_hub.training.space import changes_of, divide
     from adapter_hub.training.start import find_start
     from adapter_hub.training.sweep import Sweeping
 
+    refuse_launched("a sweep trains")
+    refuse_both(settings, eval_data)
     fixed, space = divide(_values(options, settings))
     registry = context.open_registry()
     context.warn_of_unknown_keys(registry, [name])
     if draws and not dry_run:
         import_optuna()
-    changes = dataclasses.replace(
-        changes_of(fixed),
+    named = named_changes(
+        registry,
         base=base,
         method=method,
-        data=data and data_as_recipe_says(data, registry),
-        eval_data=eval_data and data_as_recipe_says(eval_data, registry),
+        data=data,
+        data_options=data_options,
+        eval_data=eval_data,
+        column_map=column_map,
     )
-    assert isinstance(changes, Changes)
+    settled = changes_of(fixed)
+    changes = replace(named, options=settled.options, training=settled.training)
     sweeping = Sweeping(
         registry,
         name,
@@ -191,7 +194,9 @@ def _print(context: Context, sweep: Sweep) -> None:
     ]
     print_table([*headings, "training loss", "outcome"], rows)
     click.echo()
-    print_fields([("best", f"{sweep.name}@{sweep.best}"), ("plot", sweep.plot)])
+    print_fields(
+        [("best", f"{sweep.name}@{sweep.best}"), ("plot", sweep.plot and from_here(sweep.plot))]
+    )
     if sweep.better is not None:
         context.say(
             f"{sweep.name}@{sweep.alias} stays {sweep.name}@{sweep.better}: on the same rows its "

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,7 @@ import click
 from adapter_hub.cli.context import (
     ARGUMENTS,
     Context,
+    from_here,
     json_option,
     pass_context,
     print_fields,
@@ -19,6 +19,7 @@ from adapter_hub.cli.context import (
 )
 from adapter_hub.cli.launch import launch as launched
 from adapter_hub.cli.launch import launch_flags
+from adapter_hub.cli.recipe_flags import named_changes, recipe_flags, refuse_both
 from adapter_hub.cli.train_several import (
     on_options,
     refuse_with_stale,
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
     "train", epilog="Example: adapter-hub train gpt-lora -o r=16 --learning-rate 1e-3 --steps 200"
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--base", help="A base of the registry.")
-@click.option("--method", help="The adapter method; see `adapter-hub methods`.")
+@recipe_flags
 @click.option(
     "-o",
     "--option",
@@ -46,15 +46,6 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="A method option; repeatable.",
 )
-@click.option("--data", help="A dataset, DATASET:SPLIT, a file, or hf:OWNER/DATASET.")
-@click.option(
-    "--data-option",
-    "data_options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="An option of the dataset; repeatable.",
-)
-@click.option("--eval-data", help="Rows to measure the held-out loss on.")
 @click.option(
     "--eval-fraction", type=float, help="Share of the rows to hold out instead; 0 for none."
 )
@@ -81,12 +72,6 @@ if TYPE_CHECKING:
     help="Type of the base's weights.",
 )
 @click.option("--seed", type=int, help="Seed of everything random.")
-@click.option(
-    "--column-map",
-    multiple=True,
-    metavar="COLUMN=NAME",
-    help="Read COLUMN as NAME (prompt, text …); repeatable.",
-)
 @click.option(
     "--on-bad-row", type=click.Choice(["fail", "skip"]), help="What to do with an unusable row."
 )
@@ -190,14 +175,11 @@ def command(
     from adapter_hub.errors import UsageError
     from adapter_hub.options import parse_assignment
     from adapter_hub.plugins import load_catalog
-    from adapter_hub.training.plan import Changes, data_as_recipe_says, make_plan
+    from adapter_hub.training.plan import make_plan
     from adapter_hub.training.start import find_start
     from adapter_hub.training.tracking import check_trackers
 
-    if settings["epochs"] is not None and settings["steps"] is not None:
-        raise UsageError("--epochs and --steps exclude each other.")
-    if eval_data and settings["eval_fraction"] is not None:
-        raise UsageError("--eval-data and --eval-fraction exclude each other.")
+    refuse_both(settings, eval_data)
     if resume and (restart or dry_run):
         raise UsageError(
             f"--resume and {'--restart' if restart else '--dry-run'} exclude each other."
@@ -207,14 +189,18 @@ def command(
     flags = launch_flags(launch) if launch is not None else None
     registry = context.open_registry()
     context.warn_of_unknown_keys(registry, names)
-    changes = Changes(
+    named = named_changes(
+        registry,
         base=base,
         method=method,
+        data=data,
+        data_options=data_options,
+        eval_data=eval_data,
+        column_map=column_map,
+    )
+    changes = replace(
+        named,
         options=dict(map(parse_assignment, options)),
-        data=data and data_as_recipe_says(data, registry),
-        data_options=dict(parse_assignment(each, "--data-option") for each in data_options),
-        eval_data=eval_data and data_as_recipe_says(eval_data, registry),
-        column_map={key: str(value) for key, value in map(parse_assignment, column_map)},
         training={key: value for key, value in settings.items() if value is not None},
     )
     catalog = load_catalog()
@@ -305,8 +291,8 @@ def print_result(context: Context, result: TrainResult) -> None:
                 "steps",
                 f"{result.steps:,} in {duration(result.seconds)}, {result.tokens_per_second:,.0f} tokens/s",
             ),
-            ("files", _from_here(result.path)),
-            ("report", _from_here(f"{result.path}/report.html")),
+            ("files", from_here(result.path)),
+            ("report", from_here(f"{result.path}/report.html")),
         ]
     )
     for sample in result.samples:
@@ -349,10 +335,3 @@ def _print_estimate(expected: Estimate) -> None:
 
 def _gibibytes(count: int | None) -> str:
     return "known only with the weights" if count is None else f"about {count / (1 << 30):.1f} GiB"
-
-
-def _from_here(path: str) -> str:
-    try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return path

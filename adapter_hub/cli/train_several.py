@@ -72,7 +72,7 @@ def train_all_stale(
     """
     from adapter_hub.training.stale import to_train
 
-    _refuse_launched("--stale trains")
+    refuse_launched("--stale trains")
     registry = context.open_registry()
     context.warn_of_unknown_keys(registry)
     trainings = to_train(registry)
@@ -103,7 +103,7 @@ def train_named(
     """
     from adapter_hub.training.several import Training, by_base
 
-    _refuse_launched("several names are trained")
+    refuse_launched("several names are trained")
     trainings = by_base([Training(name, changes=changes) for name in names], registry)
     again = f"adapter-hub train {' '.join(names)}, with the same flags"
     work = prepare_work(
@@ -112,7 +112,8 @@ def train_named(
     _train(work, trainings, as_json)
 
 
-def _refuse_launched(what: str) -> None:
+def refuse_launched(what: str) -> None:
+    """Raises UsageError in one of several processes, for what only one can do."""
     from adapter_hub.errors import UsageError
     from adapter_hub.training.processes import process_count
 

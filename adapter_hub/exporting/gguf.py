@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from adapter_hub.errors import IncompatibleError
 from adapter_hub.exporting.export import Written
+from adapter_hub.exporting.fitting import require_fit
 from adapter_hub.exporting.naming import short_name
 from adapter_hub.loading.adapters import Opened
 from adapter_hub.loading.findings import several
-from adapter_hub.loading.fit import compare, described
 from adapter_hub.loading.folders import WEIGHTS
 from adapter_hub.loading.heads import AdapterHead, BaseHead, adapter_head, base_head
 from adapter_hub.loading.plain_lora import Pair, pairs
@@ -79,7 +79,7 @@ def write_adapter(opened: Opened, path: Path) -> int:
 
     assert opened.folder is not None
     adapter, base = adapter_head(opened.folder), base_head(opened.base_folder)
-    _check_fit(opened, adapter, base)
+    require_fit(opened, adapter, base)
     kind = str(base.config.get("model_type"))
     targets = find_targets(opened, adapter, base)
     alpha, factors = common_alpha([each.pair for each in targets])
@@ -167,15 +167,6 @@ def _setting(base: BaseHead, keys: Sequence[str]) -> Any:
         if type(base.config.get(key)) is int:
             return base.config[key]
     raise IncompatibleError(f"the base's config.json does not say {keys[0]}.")
-
-
-def _check_fit(opened: Opened, adapter: AdapterHead, base: BaseHead) -> None:
-    fit = compare(adapter, base)
-    if fit.misfits:
-        raise IncompatibleError(
-            f"{opened.reference} does not fit base {opened.base.name!r}: {described(fit)}",
-            hint=f"adapter-hub check {opened.reference}",
-        )
 
 
 def _refusal(opened: Opened, why: str) -> IncompatibleError:

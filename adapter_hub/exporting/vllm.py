@@ -16,9 +16,9 @@ from typing import Any
 
 from adapter_hub.errors import IncompatibleError
 from adapter_hub.exporting.export import Written
+from adapter_hub.exporting.fitting import require_fit
 from adapter_hub.exporting.naming import short_name
 from adapter_hub.loading.adapters import Opened, load
-from adapter_hub.loading.fit import compare, described
 from adapter_hub.loading.folders import CONFIG, WEIGHTS
 from adapter_hub.loading.heads import adapter_head, base_head
 from adapter_hub.loading.logits import largest_difference, logits, noise_of, probes
@@ -80,12 +80,7 @@ def _check(opened: Opened, found: list[Pair]) -> None:
             f"{opened.reference} cannot be used by vLLM: {why}.",
             hint=f"adapter-hub export {opened.reference} DIR --format merged",
         )
-    fit = compare(adapter_head(opened.folder), base)
-    if fit.misfits:
-        raise IncompatibleError(
-            f"{opened.reference} does not fit base {opened.base.name!r}: {described(fit)}",
-            hint=f"adapter-hub check {opened.reference}",
-        )
+    require_fit(opened, adapter_head(opened.folder), base)
 
 
 def _convert(

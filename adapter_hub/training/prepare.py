@@ -68,7 +68,7 @@ def prepare(
     from adapter_hub.loading.bases import context_length
     from adapter_hub.training.build import build_config, count_parameters
 
-    bench = bench or Workbench()
+    bench = bench or Workbench(shared=False)
     base = bench.base_files(plan.base, catalog, registry.folder)
     peft_config = build_config(plan.method, plan.recipe.options)
     parameters = count_parameters(

@@ -241,7 +241,7 @@ def _train_again(
     with _threads(recorded(record, "hardware").get("threads")):
         job = prepare(plan, registry, catalog, scratch, say)
         options = RunOptions(samples=0)
-        bench, root = Workbench(), registry.folder
+        bench, root = Workbench(shared=False), registry.folder
         fitted = fit(
             plan, job, scratch / CHECKPOINT, False, False, options, say, on_step, root, bench
         )

@@ -109,7 +109,7 @@ def train(
     if isinstance(start, str):
         start = find_start(start, registry)
     plan = make_plan(registry, name, changes or Changes(), catalog, start, trial)
-    bench = bench or Workbench()
+    bench = bench or Workbench(shared=False)
     if process_index():
         say, on_step = _silent, _silent
     with workspace(registry, name, trial_key(plan)) as folder:

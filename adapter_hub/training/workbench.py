@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +47,13 @@ class BareBase:
 
 
 class Workbench:
-    """For one process. A single run has one of its own, and nothing to share."""
+    """For one process. That of a run which is alone is not ``shared``: it keeps no base.
 
-    def __init__(self) -> None:
+    Reading every weight to see later whether it changed would be work for nothing there.
+    """
+
+    def __init__(self, *, shared: bool = True) -> None:
+        self._shared = shared and process_count() == 1  # else parts of a base go elsewhere
         self._files: dict[Base, BaseFiles] = {}
         self._identities: dict[Path, dict[str, str]] = {}
         self._encoded: dict[Hashable, tuple[EncodedData, bool]] = {}
@@ -64,7 +68,7 @@ class Workbench:
             self._files[base] = _read_files(base, catalog, root)
         found = self._files[base]
         # Whoever makes a model of a configuration writes into it.
-        return BaseFiles(**{**vars(found), "config": copy.deepcopy(found.config)})
+        return replace(found, config=copy.deepcopy(found.config))
 
     def identity(self, folder: Path) -> dict[str, str]:
         """What makes the base in ``folder`` that base. Raises BaseModelError for damaged files."""
@@ -97,7 +101,7 @@ class Workbench:
             return self._model
         self._forget()
         model = load_model(folder, dtype, trust_remote_code, quantize)
-        if process_count() == 1:  # else parts of it go to other processes
+        if self._shared:
             self._loaded, self._model, self._pristine = wanted, model, Pristine(model)
         return model
 
