@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,25 +19,40 @@ from adapter_hub.cli.context import (
 )
 from adapter_hub.cli.recipe_flags import named_changes, recipe_flags, refuse_both
 from adapter_hub.cli.train_several import on_options, prepare_work, refuse_launched
-from adapter_hub.model import TrainingSettings
-from adapter_hub.options import options_of
 
 if TYPE_CHECKING:
     from adapter_hub.training.space import Values
     from adapter_hub.training.sweep import Sweep, Tried
 
 
-def _setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A flag for each training setting, that takes one value or several."""
-    for each in reversed(options_of(TrainingSettings)):
-        flag = f"--{each.name.replace('_', '-')}"
-        help_text = f"{each.help[0].upper()}{each.help[1:]}."
-        function = click.option(flag, each.name, metavar="VALUE[,VALUE]…", help=help_text)(function)
-    return function
+class _Sweep(click.Command):
+    """Has a flag for each training setting, made when they are asked for: reading the settings'
+    types takes longer than all that the list of commands needs."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        if not any(each.name == "learning_rate" for each in self.params):
+            place = 1 + next(n for n, each in enumerate(self.params) if each.name == "options")
+            self.params[place:place] = _setting_options()
+        return super().get_params(ctx)
+
+
+def _setting_options() -> list[click.Parameter]:
+    from adapter_hub.model import TrainingSettings
+    from adapter_hub.options import options_of
+
+    return [
+        click.Option(
+            [f"--{each.name.replace('_', '-')}", each.name],
+            metavar="VALUE[,VALUE]…",
+            help=f"{each.help[0].upper()}{each.help[1:]}.",
+        )
+        for each in options_of(TrainingSettings)
+    ]
 
 
 @click.command(
     "sweep",
+    cls=_Sweep,
     epilog="Example: adapter-hub sweep gpt-lora -o r=4,8,16 --learning-rate 1e-4,3e-4 --steps 200",
 )
 @click.argument("name")
@@ -50,7 +65,6 @@ def _setting_options(function: Callable[..., Any]) -> Callable[..., Any]:
     metavar="KEY=VALUE[,VALUE]…",
     help="A method option, with the values to try; repeatable.",
 )
-@_setting_options
 @click.option(
     "--optuna",
     "draws",

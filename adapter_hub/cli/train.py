@@ -17,8 +17,6 @@ from adapter_hub.cli.context import (
     print_fields,
     print_json,
 )
-from adapter_hub.cli.launch import launch as launched
-from adapter_hub.cli.launch import launch_flags
 from adapter_hub.cli.recipe_flags import named_changes, recipe_flags, refuse_both
 from adapter_hub.cli.train_several import (
     on_options,
@@ -186,7 +184,12 @@ def command(
         )
     if len(names) > 1 or on:
         _refuse_with_several(names, resume, dry_run, launch)
-    flags = launch_flags(launch) if launch is not None else None
+    flags = None
+    if launch is not None:
+        from adapter_hub.cli.launch import launch as launched
+        from adapter_hub.cli.launch import launch_flags
+
+        flags = launch_flags(launch)
     registry = context.open_registry()
     context.warn_of_unknown_keys(registry, names)
     named = named_changes(

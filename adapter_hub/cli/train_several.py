@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +19,13 @@ if TYPE_CHECKING:
     from adapter_hub.training.start import Start
 
 
-@dataclass(frozen=True)
 class Work:
     """``make`` makes runs, ``at_once`` of them beside each other."""
 
-    make: Callable[[Sequence[Training]], None]
-    at_once: int
+    # Not a dataclass: making one takes longer than the rest of this module.
+    def __init__(self, make: Callable[[Sequence[Training]], None], at_once: int) -> None:
+        self.make = make
+        self.at_once = at_once
 
 
 def on_options(function: Callable[..., Any]) -> Callable[..., Any]:
