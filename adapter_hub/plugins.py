@@ -168,7 +168,7 @@ class Catalog:
                 "method": "adapter-hub methods",
                 "dataset": "adapter-hub datasets",
                 "base": "adapter-hub plugins",
-                "executor": "adapter-hub plugins",
+                "executor": "adapter-hub plugins; ray comes with adapter-hub-ray",
             }
             raise UnknownOfferError(
                 f"there is no {kind} {name!r}{suggestion(name, self.offers[kind])}.{broken}",
