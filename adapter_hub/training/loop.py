@@ -20,6 +20,7 @@ from adapter_hub.training.batches import Batch, Schedule, collate, in_order
 from adapter_hub.training.build import without_adapter
 from adapter_hub.training.data import Examples
 from adapter_hub.training.fused_lora import FusedLora
+from adapter_hub.training.fused_norm import FusedNorms
 from adapter_hub.training.held_out import Best, out_of_patience, steps_between
 from adapter_hub.training.learning_rate import learning_rate
 from adapter_hub.training.loss import LossHead
@@ -85,8 +86,9 @@ def train_loop(
     model, optimizer = prepared(run.accelerator, run.model, optimizer)
     head = LossHead(run.model, model)
     # Shards come together for PEFT's own modules, in their own forward pass.
-    fused = None if run.accelerator.is_fsdp2 else FusedLora(run.model)
-    attention = ShortAttention(run.model)
+    faster: list[FusedLora | FusedNorms | ShortAttention] = [ShortAttention(run.model)]
+    if not run.accelerator.is_fsdp2:
+        faster += [FusedLora(run.model), FusedNorms(run.model)]
     every = _steps_between_looks(run)
     saved = time.monotonic()
     try:
@@ -117,9 +119,8 @@ def train_loop(
         raise
     finally:
         head.detach()
-        attention.detach()
-        if fused is not None:
-            fused.detach()
+        for each in faster:
+            each.detach()
     return progress
 
 

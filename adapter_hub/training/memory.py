@@ -180,6 +180,7 @@ def _loss_of(model: Any, widest: Widest) -> Any:
     import torch.nn.functional as F
 
     from adapter_hub.training.fused_lora import FusedLora
+    from adapter_hub.training.fused_norm import FusedNorms
     from adapter_hub.training.short_attention import ShortAttention
 
     def select(_module: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -198,6 +199,7 @@ def _loss_of(model: Any, widest: Widest) -> Any:
             return F.cross_entropy(logits, targets, reduction="sum")
 
     FusedLora(model)
+    FusedNorms(model)
     ShortAttention(model)
     model.get_output_embeddings().register_forward_pre_hook(select)
     return Loss()

@@ -1,9 +1,12 @@
-"""Attention over short rows on a CPU, as plain multiplications in float32.
+"""Attention over short rows on a CPU, as plain multiplications.
 
 PyTorch's fused attention is made for long rows: on a CPU it spends more on short ones than the
 multiplications take, most of all in bfloat16, and transformers copies the keys and values of
 grouped heads for it. Here one batched multiplication serves all heads that share a key, and the
 only thing kept for the backward pass besides queries, keys and values are the probabilities.
+
+Scores and their softmax are float32; all else is multiplied in the model's own type, as fused
+attention does (Dao et al. 2022, arXiv:2205.14135).
 """
 
 from __future__ import annotations
@@ -104,22 +107,23 @@ class _Attention(torch.autograd.Function):
         b, heads, s, _ = query.shape
         shared = key.shape[1]
         # Heads that share a key stand below each other: (B·shared, heads/shared·S, D).
-        q = query.float().mul(scale).reshape(b * shared, -1, query.shape[-1])
-        k, v = (each.float().reshape(b * shared, s, each.shape[-1]) for each in (key, value))
-        scores = torch.bmm(q, k.transpose(1, 2)).view(b, heads, s, s).add_(bias)
-        seen = torch.softmax(scores, -1).view(b * shared, -1, s)
+        q = query.reshape(b * shared, -1, query.shape[-1])
+        k, v = (each.reshape(b * shared, s, each.shape[-1]) for each in (key, value))
+        scores = torch.bmm(q.float() * scale, k.float().transpose(1, 2))
+        scores = scores.view(b, heads, s, s).add_(bias)
+        seen = torch.softmax(scores, -1).to(query.dtype).view(b * shared, -1, s)
         ctx.save_for_backward(q, k, v, seen)
         ctx.shapes, ctx.scale = (query.shape, key.shape, value.shape), scale
-        return torch.bmm(seen, v).view(b, heads, s, -1).to(query.dtype)
+        return torch.bmm(seen, v).view(b, heads, s, -1)
 
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> Any:
         q, k, v, seen = ctx.saved_tensors
-        outer = gradient.float().reshape(len(v), -1, v.shape[-1])
+        outer = gradient.reshape(len(v), -1, v.shape[-1])
         to_value = torch.bmm(seen.transpose(1, 2), outer)
         to_seen = torch.bmm(outer, v.transpose(1, 2))
-        to_scores = torch._softmax_backward_data(to_seen, seen, -1, torch.float32)
-        to_query = torch.bmm(to_scores, k).mul_(ctx.scale)
+        to_scores = torch._softmax_backward_data(to_seen, seen, -1, seen.dtype).mul_(ctx.scale)
+        to_query = torch.bmm(to_scores, k)
         to_key = torch.bmm(to_scores.transpose(1, 2), q)
         gradients = zip((to_query, to_key, to_value), ctx.shapes, strict=True)
-        return *(each.view(shape).to(gradient.dtype) for each, shape in gradients), None, None
+        return *(each.view(shape) for each, shape in gradients), None, None
