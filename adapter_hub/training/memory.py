@@ -177,10 +177,10 @@ def _storage(tensor: torch.Tensor) -> int:
 def _loss_of(model: Any, widest: Widest) -> Any:
     """A module whose call is the loss of the widest batch, computed as the training loop does."""
     import torch
-    import torch.nn.functional as F
 
     from adapter_hub.training.fused_lora import FusedLora
     from adapter_hub.training.fused_norm import FusedNorms
+    from adapter_hub.training.loss import summed_cross_entropy
     from adapter_hub.training.short_attention import ShortAttention
 
     def select(_module: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -194,9 +194,9 @@ def _loss_of(model: Any, widest: Widest) -> Any:
 
         def forward(self) -> torch.Tensor:
             ids = torch.zeros(widest.rows, widest.length, dtype=torch.long, device="cpu")
-            logits = self.model(input_ids=ids, use_cache=False).logits.float()
+            logits = self.model(input_ids=ids, use_cache=False).logits
             targets = torch.zeros(len(logits), dtype=torch.long, device="cpu")
-            return F.cross_entropy(logits, targets, reduction="sum")
+            return summed_cross_entropy(logits, targets)
 
     FusedLora(model)
     FusedNorms(model)

@@ -35,7 +35,7 @@ def saved(folder: Path, version: int = 1) -> dict[str, bytes]:
 
 def test_memory_that_runs_out_is_said(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     too_much = lambda *_arguments, **_named: torch.empty(2**60)  # noqa: E731
-    monkeypatch.setattr("adapter_hub.training.loss.F.cross_entropy", too_much)
+    monkeypatch.setattr("adapter_hub.training.loss.summed_cross_entropy", too_much)
     with pytest.raises(OutOfMemoryError, match="not enough memory for a batch of") as caught:
         workshop.run_training(shop)
     assert "--batch-size" in str(caught.value.hint)

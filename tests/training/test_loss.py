@@ -12,7 +12,7 @@ from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_mo
 from transformers import AutoModelForCausalLM
 
 from adapter_hub.training.batches import Batch
-from adapter_hub.training.loss import LossHead
+from adapter_hub.training.loss import LossHead, summed_cross_entropy
 
 LENGTHS = (12, 5, 9, 2)
 
@@ -142,3 +142,30 @@ def test_a_forward_pass_that_breaks_leaves_nothing_behind(bases: dict[str, Path]
     with pytest.raises(IndexError):
         head.sum_loss(too_large)
     assert model(input_ids=batch.input_ids).logits.shape == (*batch.input_ids.shape, 300)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_cross_entropy_and_its_gradient(dtype: torch.dtype) -> None:
+    """Also of tokens so unlikely that their probability is no float32 any more."""
+    torch.manual_seed(0)
+    logits = (torch.randn(7, 300) * 10).to(dtype)
+    targets = torch.randint(0, 300, (7,))
+    logits[0, targets[0]] = -400.0
+    exact = logits.double().requires_grad_()
+    (F.cross_entropy(exact, targets, reduction="sum") / 7).backward()
+    assert exact.grad is not None
+    given = logits.clone().requires_grad_()
+    loss = summed_cross_entropy(given, targets)
+    (loss / 7).backward()
+    assert given.grad is not None
+    assert loss.item() == pytest.approx(
+        F.cross_entropy(exact, targets, reduction="sum").item(), rel=1e-5
+    )
+    assert given.grad.dtype == dtype
+    rounding = 1e-5 if dtype == torch.float32 else 2**-7
+    assert torch.allclose(given.grad.double(), exact.grad, rtol=rounding, atol=1e-6)
+
+
+def test_logits_that_are_no_numbers_give_no_number() -> None:
+    logits = torch.tensor([[1.0, float("nan")]], requires_grad=True)
+    assert torch.isnan(summed_cross_entropy(logits, torch.tensor([0])))
