@@ -52,6 +52,8 @@ def main() -> None:
     arguments = parser.parse_args()
     names = [f"a{number}" for number in range(arguments.adapters)]
     ratios, gaps = [], []
+    with tempfile.TemporaryDirectory() as place:  # unpacks the base, once for this machine
+        timed(prepare(Path(place) / "first", arguments, names[:1]), [[*HUB, "train", names[0]]])
     for _ in range(arguments.rounds):
         with tempfile.TemporaryDirectory() as place:
             one, many = (prepare(Path(place) / each, arguments, names) for each in ("one", "many"))
