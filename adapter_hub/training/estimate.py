@@ -95,19 +95,25 @@ def estimate(
 
 def _count_tokens(job: Job) -> tuple[int, int, Widest]:
     """Tokens and loss tokens of the whole run, and the batch with the most padded tokens."""
+    from adapter_hub.training.batches import collate
+    from adapter_hub.training.packed_rows import pack
+
     tokens = loss_tokens = 0
-    widest = Widest(0, 0, 0)
+    widest: list[int] = []
+    most = (0, 0)
     for step in range(job.steps):
         for indices in job.schedule.step(step):
             lengths = job.examples.lengths[indices]
             learned = int(job.examples.loss_tokens[indices].sum())
             tokens += int(lengths.sum())
             loss_tokens += learned
-            batch = Widest(len(indices), int(lengths.max()), learned)
-            widest = max(
-                widest, batch, key=lambda each: (each.rows * each.length, each.loss_tokens)
-            )
-    return tokens, loss_tokens, widest
+            size = (len(indices) * int(lengths.max()), learned)
+            if size > most:
+                most, widest = size, indices
+    batch = collate(job.examples, widest, job.tokenizer.pad_token_id)
+    rows, length = batch.input_ids.shape
+    packed = pack(batch).input_ids.shape[1]
+    return tokens, loss_tokens, Widest(rows, length, most[1], packed)
 
 
 def _seconds(job: Job, parameters: int, dtype: torch.dtype, tokens: int, loss_tokens: int) -> float:

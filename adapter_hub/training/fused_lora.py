@@ -116,5 +116,6 @@ class _Lora(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             to_x = (outer @ weight).addmm_(through, a).view(ctx.shape)
         to_first = (through.t() @ rows).float()
-        to_second = (outer.t() @ inner).float() * ctx.scaling
+        # Twice as fast as the gradient of B itself: oneDNN would turn the larger matrix.
+        to_second = (inner.t() @ outer).t().float() * ctx.scaling
         return to_x, None, None, to_first, to_second, None

@@ -78,9 +78,10 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        wide = x.float()
+        norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
         scale = norm.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()  # (…, 1)
-        normed = torch.mul(x, scale, out=torch.empty_like(x))
+        normed = (wide * scale if wide is x else wide.mul_(scale)).to(x.dtype)
         ctx.save_for_backward(normed, weight, scale)
         return normed * weight
 

@@ -24,6 +24,7 @@ from adapter_hub.training.fused_norm import FusedNorms
 from adapter_hub.training.held_out import Best, out_of_patience, steps_between
 from adapter_hub.training.learning_rate import learning_rate
 from adapter_hub.training.loss import LossHead
+from adapter_hub.training.packed_rows import can_pack
 from adapter_hub.training.processes import prepared, reshard, summed
 from adapter_hub.training.progress import Progress, best_evaluation
 from adapter_hub.training.short_attention import ShortAttention
@@ -84,11 +85,14 @@ def train_loop(
         weight_decay=settings.weight_decay,
     )
     model, optimizer = prepared(run.accelerator, run.model, optimizer)
-    head = LossHead(run.model, model)
-    # Shards come together for PEFT's own modules, in their own forward pass.
     faster: list[FusedLora | FusedNorms | ShortAttention] = [ShortAttention(run.model)]
+    packs = False
+    # Shards come together for PEFT's own modules, in their own forward pass.
     if not run.accelerator.is_fsdp2:
-        faster += [FusedLora(run.model), FusedNorms(run.model)]
+        lora = FusedLora(run.model)
+        faster += [lora, FusedNorms(run.model)]
+        packs = can_pack(run.model, lora.layers)
+    head = LossHead(run.model, model, packs)
     every = _steps_between_looks(run)
     saved = time.monotonic()
     try:

@@ -6,24 +6,32 @@ of a prompt-and-completion row carry no loss.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
+
+from adapter_hub.training.packed_rows import pack
 
 if TYPE_CHECKING:
     from adapter_hub.training.batches import Batch
+
+AT_ONCE = 1 << 20
+"""Logits. Of 49,152 tokens 20 rows: as many take 0.3 of the time of 240 at once on an EPYC."""
 
 
 class LossHead:
     """Attach to a model; ``sum_loss`` is its forward pass. ``detach`` leaves the model as it was.
 
     ``wrapper`` is what several processes wrap around the model: its forward pass averages the
-    gradients.
+    gradients. With ``packs`` batches are packed (see ``packed_rows``).
     """
 
-    def __init__(self, model: Any, wrapper: Any | None = None) -> None:
+    def __init__(self, model: Any, wrapper: Any | None = None, packs: bool = False) -> None:
         self._model = model if wrapper is None else wrapper
-        self._keep: torch.Tensor | None = None
+        self._packs = packs
+        self._keep: Callable[[torch.Tensor], torch.Tensor] | None = None
         self._hook = model.get_output_embeddings().register_forward_pre_hook(self._select)
 
     def sum_loss(self, batch: Batch) -> torch.Tensor:
@@ -36,20 +44,23 @@ class LossHead:
         return logits.float(), targets
 
     def _predict(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        targets = batch.input_ids[:, 1:]
         wanted = batch.loss[:, 1:] & batch.attention_mask[:, 1:]
-        keep = torch.zeros_like(batch.loss)
-        keep[:, :-1] = wanted  # the position before a loss token predicts it
-        self._keep = keep
+        # The position before a loss token predicts it.
+        if self._packs:
+            packed = pack(batch)
+            places = packed.where[:, :-1][wanted]
+            given = packed.as_input()
+            self._keep = lambda hidden: hidden[0, places]
+        else:
+            given = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask.long()}
+            keep = F.pad(wanted, (0, 1))
+            # With virtual tokens in front there are more.
+            self._keep = lambda hidden: hidden[:, -keep.shape[1] :][keep]
         try:
-            logits = self._model(
-                input_ids=batch.input_ids,
-                attention_mask=batch.attention_mask.long(),
-                use_cache=False,
-            ).logits
+            logits = self._model(**given, use_cache=False).logits
         finally:
             self._keep = None
-        return logits, targets[wanted]
+        return logits, batch.input_ids[:, 1:][wanted]
 
     def detach(self) -> None:
         self._hook.remove()
@@ -59,16 +70,16 @@ class LossHead:
     ) -> tuple[Any, ...] | None:
         if self._keep is None:
             return None
-        hidden, *rest = arguments  # (B, S, H), or (B, virtual + S, H) with virtual tokens in front
-        length = self._keep.shape[1]
-        return (hidden[:, -length:][self._keep], *rest)  # (N, H)
+        hidden, *rest = arguments  # (B, S, H)
+        return (self._keep(hidden), *rest)  # (N, H)
 
 
 def summed_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """``-Σ log softmax(logits)[target]`` in float32, of logits (N, V) and targets (N,).
 
     Instead of the logits in float32 and their logarithms it keeps one matrix in the type of the
-    logits, which is the gradient already (Hsu et al. 2024, arXiv:2410.10989).
+    logits, which is the gradient already (Hsu et al. 2024, arXiv:2410.10989), and makes it a few
+    rows at a time, in the processor's cache.
     """
     loss: torch.Tensor = _CrossEntropy.apply(logits, targets)  # type: ignore[no-untyped-call]
     return loss
@@ -77,16 +88,26 @@ def summed_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.T
 class _CrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        logs = torch.log_softmax(logits, -1, torch.float32)
-        wanted = targets[:, None]
-        loss = -logs.gather(1, wanted).sum()
-        if ctx.needs_input_grad[0]:
-            gradient = logs.exp_()  # the softmax, less one at the target
-            gradient.scatter_add_(1, wanted, torch.full_like(wanted, -1.0, dtype=torch.float32))
-            ctx.save_for_backward(gradient.to(logits.dtype))
+        size = max(1, AT_ONCE // logits.shape[1])
+        gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
+        shape = (min(size, len(logits)), logits.shape[1])
+        room = [logits.new_empty(shape, dtype=torch.float32) for _ in range(2)]
+        loss = torch.zeros((), device=logits.device)
+        for start in range(0, len(logits), size):
+            part = logits[start : start + size]
+            wanted = targets[start : start + size, None]
+            wide, logs = (each[: len(part)] for each in room)
+            torch.log_softmax(wide.copy_(part), -1, out=logs)
+            loss -= logs.gather(1, wanted).sum()
+            if gradient is not None:  # the softmax, less one at the target
+                minus = torch.full_like(wanted, -1.0, dtype=torch.float32)
+                gradient[start : start + size] = logs.exp_().scatter_add_(1, wanted, minus)
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
         return loss
 
     @staticmethod
     def backward(ctx: Any, outer: torch.Tensor) -> Any:
         (gradient,) = ctx.saved_tensors
-        return gradient * outer, None  # a scalar, which leaves the type as it is
+        # In place: a second backward pass through it is refused, as through other freed graphs.
+        return gradient.mul_(outer), None

@@ -32,11 +32,15 @@ _FOR_A_MOMENT = 4
 
 @dataclass(frozen=True)
 class Widest:
-    """The batch that takes the most: rows, their padded length, and the loss tokens in them."""
+    """The batch that takes the most: rows, their padded length, and the loss tokens in them.
+
+    ``packed`` is how many tokens it has where rows are packed (see ``packed_rows``).
+    """
 
     rows: int
     length: int
     loss_tokens: int
+    packed: int
 
 
 def peak_bytes(
@@ -87,7 +91,7 @@ class _Step:
                 model_config, dtype=dtype, trust_remote_code=trust_remote_code
             )
             self._model = get_peft_model(base, copy.deepcopy(peft_config)).train()
-            self.kept = _kept(self._model, widest)
+            self.kept, self._tokens = _kept(self._model, widest)
         self._config = model_config
         parameters = list(self._model.parameters())
         self._trained = sum(each.numel() for each in parameters if each.requires_grad)
@@ -115,28 +119,32 @@ class _Step:
 
     def training(self, settings: TrainingSettings) -> int:
         """Bytes besides the weights at the peak, where the backward pass begins."""
-        rows, length = self._widest.rows, self._widest.length
+        from adapter_hub.training.loss import AT_ONCE
+
         item = self._dtype.itemsize
         vocabulary = self._model.get_output_embeddings().weight.shape[0]
         hidden = self._model.get_output_embeddings().weight.shape[1]
         layers = getattr(self._config, "num_hidden_layers", 1)
-        # Logits in float32 beside their softmax, then their gradient in both types.
-        head = self._widest.loss_tokens * vocabulary * (4 + item)
+        # Beside their gradient, which is kept, and a few rows of them in float32.
+        logits = self._widest.loss_tokens * vocabulary * item
+        head = logits + 2 * 4 * AT_ONCE
         kept = self.kept
         if settings.checkpoint_activations:
-            logits = self._widest.loss_tokens * vocabulary * 4
             # One layer's activations at a time, and the gradients of them.
             layer = 2 * (kept - logits) // layers
-            kept = layer + layers * rows * length * hidden * item + logits
+            kept = layer + layers * self._tokens * hidden * item + logits
         widest = max((shape[0] for shape in self._widths[:-1]), default=hidden)
-        moment = _FOR_A_MOMENT * rows * length * widest * item
+        moment = _FOR_A_MOMENT * self._tokens * widest * item
         if settings.quantize != "none":
             moment += 2 * max(shape.numel() for shape in self._widths[:-1]) * item
         return int(kept + max(head, moment) + self._trained * _OPTIMIZER)
 
 
-def _kept(model: Any, widest: Widest) -> int:
-    """Bytes that autograd keeps of the widest batch, each storage once, and no parameter."""
+def _kept(model: Any, widest: Widest) -> tuple[int, int]:
+    """Bytes that autograd keeps of the widest batch, each storage once, and no parameter.
+
+    And the tokens that it has, pads among them.
+    """
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -156,14 +164,13 @@ def _kept(model: Any, widest: Widest) -> int:
             for name, each in named
         }
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            loss = torch.func.functional_call(
-                _loss_of(model, widest), _under("model.", tensors), ()
-            )
+            of_loss = _loss_of(model, widest)
+            loss = torch.func.functional_call(of_loss, _under("model.", tensors), ())
         for each in tensors.values():
             storages.pop(_storage(each), None)
         size = sum(each.untyped_storage().nbytes() for each in storages.values())
         del loss
-    return size
+    return size, of_loss.given["input_ids"].numel()
 
 
 def _under(prefix: str, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +188,12 @@ def _loss_of(model: Any, widest: Widest) -> Any:
     from adapter_hub.training.fused_lora import FusedLora
     from adapter_hub.training.fused_norm import FusedNorms
     from adapter_hub.training.loss import summed_cross_entropy
+    from adapter_hub.training.packed_rows import can_pack, of_size
     from adapter_hub.training.short_attention import ShortAttention
+
+    ShortAttention(model)
+    FusedNorms(model)
+    packs = can_pack(model, FusedLora(model).layers)
 
     def select(_module: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         hidden, *rest = arguments
@@ -191,16 +203,17 @@ def _loss_of(model: Any, widest: Widest) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.model = model
+            if packs:
+                self.given = of_size(widest.rows, widest.length, widest.packed).as_input()
+            else:
+                shape = (widest.rows, widest.length)
+                self.given = {"input_ids": torch.zeros(shape, dtype=torch.long, device="cpu")}
 
         def forward(self) -> torch.Tensor:
-            ids = torch.zeros(widest.rows, widest.length, dtype=torch.long, device="cpu")
-            logits = self.model(input_ids=ids, use_cache=False).logits
+            logits = self.model(**self.given, use_cache=False).logits
             targets = torch.zeros(len(logits), dtype=torch.long, device="cpu")
             return summed_cross_entropy(logits, targets)
 
-    FusedLora(model)
-    FusedNorms(model)
-    ShortAttention(model)
     model.get_output_embeddings().register_forward_pre_hook(select)
     return Loss()
 

@@ -11,9 +11,12 @@ attention does (Dao et al. 2022, arXiv:2205.14135).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    from adapter_hub.training.packed_rows import PackedRows
 
 NAME = "adapter_hub_short"
 LONGEST = {torch.float32: 128, torch.bfloat16: 192}
@@ -70,26 +73,52 @@ def _attention(
     attention_mask: torch.Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
+    packed: PackedRows | None = None,
     **named: Any,
 ) -> tuple[torch.Tensor, None]:
-    """As ``transformers`` calls it: (B, H, S, D) and fewer key heads, to (B, S, H, D)."""
+    """As ``transformers`` calls it: (B, H, S, D) and fewer key heads, to (B, S, H, D).
+
+    With ``packed`` both are of one sequence, and the mask says nothing.
+    """
+    if packed is not None:
+        query = packed.spread(query, all_used=False)
+        key, value = packed.spread(key), packed.spread(value)
+        attention_mask = packed.causal_bias() if _is_short(query, key) else None
+    given = any(named.get(name) is not None for name in ("softcap", "position_bias", "cache"))
+    if _is_short(query, key) and attention_mask is not None and not (dropout or given):
+        if attention_mask.dtype == torch.bool:
+            lowest = torch.finfo(torch.float32).min
+            attention_mask = torch.zeros(attention_mask.shape).masked_fill_(~attention_mask, lowest)
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        output = _Attention.apply(query, key, value, attention_mask, scale)  # type: ignore[no-untyped-call]
+    else:
+        output = _fused(module, query, key, value, attention_mask, dropout, scaling, named)
+    return output.transpose(1, 2).contiguous() if packed is None else packed.collect(output), None
+
+
+def _is_short(query: torch.Tensor, key: torch.Tensor) -> bool:
+    return 1 < query.shape[2] == key.shape[2] <= LONGEST.get(query.dtype, 0)
+
+
+def _fused(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    dropout: float,
+    scaling: float | None,
+    named: dict[str, Any],
+) -> torch.Tensor:
+    """PyTorch's own attention by way of transformers: (B, H, S, D)."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    given = any(named.get(name) is not None for name in ("softcap", "position_bias", "cache"))
-    short = 1 < query.shape[2] == key.shape[2] <= LONGEST.get(query.dtype, 0)
-    if not short or attention_mask is None or dropout or given:
-        if attention_mask is not None and attention_mask.is_floating_point():
-            attention_mask = attention_mask.to(query.dtype)
-        result: tuple[torch.Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **named
-        )
-        return result
-    if attention_mask.dtype == torch.bool:
-        lowest = torch.finfo(torch.float32).min
-        attention_mask = torch.zeros(attention_mask.shape).masked_fill_(~attention_mask, lowest)
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    output = _Attention.apply(query, key, value, attention_mask, scale)  # type: ignore[no-untyped-call]
-    return output.transpose(1, 2).contiguous(), None
+    if mask is not None and mask.is_floating_point():
+        mask = mask.to(query.dtype)
+    output: torch.Tensor = sdpa_attention_forward(
+        module, query, key, value, mask, dropout=dropout, scaling=scaling, **named
+    )[0]
+    return output.transpose(1, 2)
 
 
 class _Attention(torch.autograd.Function):

@@ -116,7 +116,7 @@ def test_what_a_step_keeps_is_counted_to_the_byte(
 ) -> None:
     """Without content, and with: a real step keeps the same tensors."""
     lora = LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear")
-    widest = Widest(4, length, 30)
+    widest = Widest(4, length, 30, 3 * length)
     step = _Step(config, lora, dtype, widest, False)
     torch.manual_seed(0)
     with warnings.catch_warnings():
@@ -126,7 +126,7 @@ def test_what_a_step_keeps_is_counted_to_the_byte(
     mask = torch.ones(4, length, dtype=torch.long)
     mask[0, -1] = 0  # without a pad, no mask is made
     model.register_forward_pre_hook(
-        lambda _module, given, named: (given, {**named, "attention_mask": mask}), with_kwargs=True
+        lambda _module, given, named: (given, {"attention_mask": mask, **named}), with_kwargs=True
     )
     own = {each.untyped_storage().data_ptr() for each in model.parameters()}
     kept: dict[int, torch.Tensor] = {}
@@ -144,7 +144,7 @@ def test_what_a_step_keeps_is_counted_to_the_byte(
 
 def test_fewer_bits_are_less_weight() -> None:
     lora = LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear")
-    step = _Step(LlamaConfig(**SMALL), lora, torch.float32, Widest(1, 8, 2), False)
+    step = _Step(LlamaConfig(**SMALL), lora, torch.float32, Widest(1, 8, 2, 8), False)
     whole, eight, four = (step.weights(each) for each in ("none", "8bit", "4bit"))
     linear = 3 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128)
     assert whole - eight == 3 * linear
