@@ -7,9 +7,9 @@ architecture and the method; the rest is weights, optimizer and what a step need
 from __future__ import annotations
 
 import copy
+import dataclasses
 import os
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +30,11 @@ _FOR_A_MOMENT = 4
 """Tensors of the widest module that a step needs besides what it keeps."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Widest:
     """The batch that takes the most: rows, their padded length, and the loss tokens in them.
 
-    ``packed`` is how many tokens it has where rows are packed (see ``packed_rows``).
+    ``packed`` is how many tokens it has where rows are packed (see ``packed_rows``), 0 where not.
     """
 
     rows: int
@@ -56,9 +56,13 @@ def peak_bytes(
     from peft import LoraConfig
 
     resident = _resident()
-    for config in (peft_config, LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear")):
+    padded = dataclasses.replace(widest, packed=0)
+    # Rows are packed over whole weights alone, which are tried here in any case.
+    like = widest if settings.quantize == "none" else padded
+    other = LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear")
+    for config, batch in ((peft_config, like), (other, padded)):
         try:
-            step = _Step(model_config, config, dtype, widest, trust_remote_code)
+            step = _Step(model_config, config, dtype, batch, trust_remote_code)
         except Exception:  # a method, or a base, whose tensors must have content
             continue
         files = sum(path.stat().st_size for path in _weight_files(base_folder))
@@ -193,7 +197,7 @@ def _loss_of(model: Any, widest: Widest) -> Any:
 
     ShortAttention(model)
     FusedNorms(model)
-    packs = can_pack(model, FusedLora(model).layers)
+    packs = can_pack(model, FusedLora(model).layers) and widest.packed
 
     def select(_module: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         hidden, *rest = arguments

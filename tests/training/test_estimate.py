@@ -19,9 +19,10 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
 from adapter_hub.errors import DataError, OptionError, UsageError
+from adapter_hub.model import TrainingSettings
 from adapter_hub.registry.store import Registry
 from adapter_hub.training.estimate import Estimate, estimate
-from adapter_hub.training.memory import Widest, _loss_of, _Step
+from adapter_hub.training.memory import Widest, _loss_of, _Step, peak_bytes
 from adapter_hub.training.plan import Changes
 
 SETTINGS = {"steps": 6, "learning_rate": 0.05, "dtype": "float32", "max_length": 64}
@@ -140,6 +141,29 @@ def test_what_a_step_keeps_is_counted_to_the_byte(
     assert loss.isfinite()
     real = sum(each.untyped_storage().nbytes() for key, each in kept.items() if key not in own)
     assert step.kept == pytest.approx(real, rel=0.02)
+
+
+@pytest.mark.parametrize(("quantize", "less"), [("none", True), ("4bit", False)])
+def test_what_rows_share_counts_once_over_whole_weights(
+    tmp_path: Path, quantize: Any, less: bool
+) -> None:
+    """Over a base in fewer bits rows are not packed."""
+    lora = LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear")
+    settings = TrainingSettings(quantize=quantize)
+    few, many = (
+        peak_bytes(
+            LlamaConfig(**SMALL),
+            lora,
+            settings,
+            torch.float32,
+            Widest(4, 300, 30, packed),
+            tmp_path,
+        )
+        for packed in (600, 1200)
+    )
+    assert few is not None
+    assert many is not None
+    assert (many - few > 2 << 20) is less
 
 
 def test_fewer_bits_are_less_weight() -> None:
