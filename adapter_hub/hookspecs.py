@@ -30,7 +30,8 @@ class TrainHooks:
 
     Derive from it and override what the method needs. ``model`` is the ``PeftModel``. The moments
     come in this order: ``before_model``, ``after_adapter``, ``restore`` where a run goes on, then
-    ``loss`` and ``after_step`` for each step with ``state`` for each checkpoint.
+    ``loss`` and ``after_step`` for each step with ``state`` for each checkpoint. Where all that is
+    adapted are plain LoRA layers, a step's rows may lie in one sequence, (1, N).
     """
 
     def before_model(self, config: Any, steps: int) -> None:

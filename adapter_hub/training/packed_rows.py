@@ -158,10 +158,12 @@ def can_pack(model: Any, fused_layers: int) -> bool:
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    config = model.get_base_model().config
+    base, config = model.get_base_model(), model.get_base_model().config
     adapted = sum(isinstance(each, BaseTunerLayer) for each in model.modules())
     return (
         config.model_type in ARCHITECTURES
+        # Code of a base's own may go by the same name, and do something else.
+        and type(base).__module__.startswith("transformers.models.")
         and config._attn_implementation == NAME
         and 0 < fused_layers == adapted
         and not getattr(config, "sliding_window", None)

@@ -9,11 +9,15 @@ from typing import Any
 
 import torch
 
+from adapter_hub.generation.stream import before_end
+from adapter_hub.loading.bases import context_length
 from adapter_hub.prompts.encode import end_ids
 from adapter_hub.training.data import Examples, Sequence
 
 _MOST, _MORE = 96, 8
 """Tokens of an answer: some more than are expected, and never more than so many."""
+_AT_ONCE = 8
+"""Prompts of a batch: a token of three answers takes about as long as a token of one."""
 _OPENING = 16
 """Of running text so many tokens are given, half of a shorter one."""
 
@@ -67,25 +71,54 @@ def answers(model: Any, tokenizer: Any, asked: Iterable[Question]) -> list[str]:
     training = model.training
     model.eval()
     try:
-        return [_answer(model, tokenizer, each) for each in asked]
+        groups = _groups(model, list(asked))
+        return [text for group in groups for text in _answer(model, tokenizer, group)]
     finally:
         model.train(training)
 
 
-def _answer(model: Any, tokenizer: Any, question: Question) -> str:
-    ids = torch.tensor([question.prompt], device=model.device)
+def _groups(model: Any, asked: list[Question]) -> list[list[Question]]:
+    """Those that are answered at once: ``_AT_ONCE`` that fit into the context with each other.
+
+    Virtual tokens would stand in front of the padding, which would part them from their prompt.
+    """
+    configs = getattr(model, "peft_config", {}).values()
+    groups = [asked[start : start + _AT_ONCE] for start in range(0, len(asked), _AT_ONCE)]
+    context = context_length(model.config)
+    most = [
+        max(len(each.prompt) for each in group) + max(each.most for each in group)
+        for group in groups
+    ]
+    too_long = context is not None and max(most, default=0) > context
+    if too_long or any(each.is_prompt_learning for each in configs):
+        return [[each] for each in asked]
+    return groups
+
+
+def _answer(model: Any, tokenizer: Any, group: list[Question]) -> list[str]:
+    """Answers to prompts padded on the left."""
+    width = max(len(each.prompt) for each in group)
+    pads = [width - len(each.prompt) for each in group]
+    pad_id = tokenizer.pad_token_id
+    ids = [[pad_id] * pad + each.prompt for pad, each in zip(pads, group, strict=True)]
+    mask = [[0] * pad + [1] * (width - pad) for pad in pads]
+    ends = end_ids(model.generation_config, tokenizer)
     with torch.no_grad(), warnings.catch_warnings():
         # Virtual tokens shift them, and PEFT counts anew.
         warnings.filterwarnings("ignore", message="Position ids are not supported")
         whole = model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=question.most,
+            input_ids=torch.tensor(ids, device=model.device),
+            attention_mask=torch.tensor(mask, device=model.device),
+            max_new_tokens=max(each.most for each in group),
             do_sample=False,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=end_ids(model.generation_config, tokenizer) or None,
+            pad_token_id=pad_id,
+            eos_token_id=ends or None,
         )
-    return _text(whole[0, ids.shape[1] :].tolist(), tokenizer)
+    new = whole[:, width:].tolist()
+    return [
+        _text(before_end(own[: each.most], ends), tokenizer)
+        for own, each in zip(new, group, strict=True)
+    ]
 
 
 def _text(ids: list[int], tokenizer: Any) -> str:

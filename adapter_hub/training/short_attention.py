@@ -138,7 +138,7 @@ class _Attention(torch.autograd.Function):
         # Heads that share a key stand below each other: (B·shared, heads/shared·S, D).
         q = query.reshape(b * shared, -1, query.shape[-1])
         k, v = (each.reshape(b * shared, s, each.shape[-1]) for each in (key, value))
-        scores = torch.bmm(q.float() * scale, k.float().transpose(1, 2))
+        scores = torch.bmm(q.float(), (k.float() * scale).transpose(1, 2))
         scores = scores.view(b, heads, s, s).add_(bias)
         seen = torch.softmax(scores, -1).to(query.dtype).view(b * shared, -1, s)
         ctx.save_for_backward(q, k, v, seen)

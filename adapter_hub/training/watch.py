@@ -91,15 +91,16 @@ class Watch:
         ]
 
     def _ask_base(self, progress: Progress) -> None:
-        asked = [(tuple(each.prompt), each.most) for each in self._asked]
+        # As they are answered at once, one answer may depend on the others by a rounding.
+        asked = tuple((tuple(each.prompt), each.most) for each in self._asked)
         known = self._bare.answers
-        if all(each in known for each in asked):
-            self._keep(progress, [known[each] for each in asked])
+        if asked in known:
+            self._keep(progress, known[asked])
             return
         with without_adapter(self._model) as switched_off:
             texts = self._ask(progress)
         if switched_off:
-            known.update(zip(asked, texts, strict=False))
+            known[asked] = texts
 
     def _ask(self, progress: Progress) -> list[str]:
         """What the model answers now; nothing, ever after, where it cannot generate."""

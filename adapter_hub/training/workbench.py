@@ -39,11 +39,11 @@ class BaseFiles:
 class BareBase:
     """What was found out about a base without an adapter, on the rows of a run.
 
-    ``loss`` is that of the held-out rows; ``answers`` by the question's token ids and length.
+    ``loss`` is that of the held-out rows; ``answers`` by all questions' token ids and lengths.
     """
 
     loss: float | None = None
-    answers: dict[Hashable, str] = field(default_factory=dict)
+    answers: dict[Hashable, list[str]] = field(default_factory=dict)
 
 
 class Workbench:

@@ -208,7 +208,14 @@ def _unknown(model: Any) -> None:
     model.get_base_model().config.model_type = "mamba"
 
 
-@pytest.mark.parametrize("change", [_window, _attention_dropout, _eager, _unknown])
+def _code_of_its_own(model: Any) -> None:
+    base = model.get_base_model()
+    base.__class__ = type("LlamaForCausalLM", (type(base),), {"__module__": "modeling_llama"})
+
+
+@pytest.mark.parametrize(
+    "change", [_window, _attention_dropout, _eager, _unknown, _code_of_its_own]
+)
 def test_a_base_of_which_it_is_not_known_is_not_packed(change: Any) -> None:
     model = model_of("llama")
     change(model)

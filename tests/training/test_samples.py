@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import torch
+from peft import PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from adapter_hub.training.data import _SCHEMA, Examples
@@ -76,9 +77,17 @@ def test_question_and_answer_fit_into_the_context(tokenizer: Any) -> None:
     assert asked.shown == tokenizer.decode(ids[:30])
 
 
-def test_answers_are_the_likeliest_tokens(bases: dict[str, Path], tokenizer: Any) -> None:
-    model = AutoModelForCausalLM.from_pretrained(bases["llama"]).train()
-    asked = questions(examples(row(5, 3), row(4, 2, 40)), 2, tokenizer, 64)
+@pytest.mark.parametrize("virtual", [0, 3])
+def test_answers_are_the_likeliest_tokens(
+    bases: dict[str, Path], tokenizer: Any, virtual: int
+) -> None:
+    """Of prompts and answers of several lengths, each as if it were alone."""
+    model = AutoModelForCausalLM.from_pretrained(bases["llama"])
+    if virtual:
+        config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=virtual)
+        model = get_peft_model(model, config)
+    model.train()
+    asked = questions(examples(row(5, 3), row(4, 2, 40), row(12, 9, 60)), 3, tokenizer, 64)
     told = answers(model, tokenizer, asked)
     assert model.training
     model.eval()
@@ -90,3 +99,17 @@ def test_answers_are_the_likeliest_tokens(bases: dict[str, Path], tokenizer: Any
             if ids[-1] == tokenizer.eos_token_id:
                 break
         assert text == tokenizer.decode(ids[len(each.prompt) :], skip_special_tokens=True)
+
+
+def test_together_they_need_not_fit_into_the_context(
+    bases: dict[str, Path], tokenizer: Any
+) -> None:
+    """A long prompt beside a long answer: GPT-2 has no more positions than it can see."""
+    model = AutoModelForCausalLM.from_pretrained(bases["gpt2"])
+    context = model.config.max_position_embeddings
+    rows = examples(row(context - 12, 2, 5), row(4, context - 20, 5))
+    asked = questions(rows, 2, tokenizer, context)
+    assert len(asked[0].prompt) + asked[1].most > context
+    assert answers(model, tokenizer, asked) == [
+        answers(model, tokenizer, [each])[0] for each in asked
+    ]
