@@ -63,7 +63,8 @@ def main() -> None:
             gaps += gaps_in(prepare(Path(place) / "gaps", arguments, names), names[:3])
         ratios.append(together / apart)
         print(
-            f"one process {together:.1f} s, {len(names)} processes {apart:.1f} s, same files: {same}"
+            f"one process {together:.1f} s, {len(names)} processes {apart:.1f} s, same files: {same}",
+            flush=True,
         )
     print(f"one process takes {statistics.median(ratios):.2f} of the time of {len(names)}")
     print(f"from a save to the next adapter's first step: {statistics.median(gaps):.2f} s")
