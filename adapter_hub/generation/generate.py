@@ -261,7 +261,8 @@ class Generator:
         seconds: float,
         seed: int | None,
     ) -> Generation:
-        from adapter_hub.generation.stream import before_end, cut_at_stop, decode
+        from adapter_hub.generation.stream import cut_at_stop, decode
+        from adapter_hub.prompts.encode import before_end
 
         kept = before_end(new, self._ends)
         text, stopped = cut_at_stop(decode(self._tokenizer, kept), sampling.stop)

@@ -9,6 +9,8 @@ import torch
 from transformers import StoppingCriteria
 from transformers.generation.streamers import BaseStreamer
 
+from adapter_hub.prompts.encode import before_end
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -89,9 +91,3 @@ def cut_at_stop(text: str, stops: tuple[str, ...]) -> tuple[str, bool]:
     """``text`` up to the first stop string, and whether there was one."""
     places = [place for stop in stops if (place := text.find(stop)) >= 0]
     return (text[: min(places)], True) if places else (text, False)
-
-
-def before_end(ids: list[int], ends: Collection[int]) -> list[int]:
-    """``ids`` up to the first token that ends an answer."""
-    ended = next((place for place, token in enumerate(ids) if token in ends), len(ids))
-    return ids[:ended]

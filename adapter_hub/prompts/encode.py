@@ -6,6 +6,7 @@ model is asked in the very form in which it was taught.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -221,6 +222,12 @@ def end_ids(generation_config: Any, tokenizer: Any) -> list[int]:
     own = getattr(generation_config, "eos_token_id", None)
     listed = own if isinstance(own, list) else [own]
     return sorted({each for each in (*listed, tokenizer.eos_token_id) if each is not None})
+
+
+def before_end(ids: list[int], ends: Collection[int]) -> list[int]:
+    """``ids`` up to the first token that ends an answer."""
+    ended = next((place for place, token in enumerate(ids) if token in ends), len(ids))
+    return ids[:ended]
 
 
 def _as_messages(prompt: str | Instruction | Chat, system: str | None) -> list[Message]:

@@ -9,9 +9,8 @@ from typing import Any
 
 import torch
 
-from adapter_hub.generation.stream import before_end
 from adapter_hub.loading.bases import context_length
-from adapter_hub.prompts.encode import end_ids
+from adapter_hub.prompts.encode import before_end, end_ids
 from adapter_hub.training.data import Examples, Sequence
 
 _MOST, _MORE = 96, 8

@@ -14,11 +14,11 @@ from adapter_hub.generation.stream import (
     REPLACEMENT,
     StopAtText,
     TextStream,
-    before_end,
     cut_at_stop,
     decode,
 )
 from adapter_hub.loading.bases import load_tokenizer
+from adapter_hub.prompts.encode import before_end
 
 
 @pytest.fixture(scope="module")
@@ -118,12 +118,6 @@ def test_the_first_stop_string_cuts(
     text: str, stops: tuple[str, ...], cut: tuple[str, bool]
 ) -> None:
     assert cut_at_stop(text, stops) == cut
-
-
-def test_ids_before_the_end() -> None:
-    assert before_end([4, 5, 6, 5], {5, 6}) == [4]
-    assert before_end([4, 5], {6}) == [4, 5]
-    assert before_end([], {6}) == []
 
 
 def test_only_new_text_stops_a_sequence(tokenizer: Any) -> None:

@@ -15,7 +15,7 @@ from tokenizers import models as tokenizer_models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from adapter_hub.errors import UsageError
-from adapter_hub.prompts.encode import Encoder, check_prompt_path
+from adapter_hub.prompts.encode import Encoder, before_end, check_prompt_path
 from adapter_hub.prompts.rows import Chat, Completion, Instruction, RowError, Style, Text
 from adapter_hub.testing import models as tiny
 
@@ -461,3 +461,9 @@ def test_the_check_sees_a_tokenizer_that_answers_differently(plain: Any) -> None
     make: Callable[[], Encoder] = lambda: encoder(Moody())  # noqa: E731
     assert not check_prompt_path(make(), Text("the cat", closed=True))
     assert not check_prompt_path(make(), Completion("the cat", " sat"))
+
+
+def test_ids_before_the_end() -> None:
+    assert before_end([4, 5, 6, 5], {5, 6}) == [4]
+    assert before_end([4, 5], {6}) == [4, 5]
+    assert before_end([], {6}) == []

@@ -145,7 +145,8 @@ def adalora() -> dict[str, Any]:
 def test_adalora_brings_its_ranks_down(
     shop: Path, catalog: Catalog, adalora: dict[str, Any]
 ) -> None:
-    model = train(shop, catalog, "adalora", "it", options=adalora, steps=8)
+    # With held-out rows, an earlier step may be the best one, and its ranks are kept.
+    model = train(shop, catalog, "adalora", "it", options=adalora, steps=8, eval_fraction=0)
     ranks = [sum(kept) for kept in model.active_peft_config.rank_pattern.values()]
     assert sum(ranks) == 2 * len(ranks)
     assert model.active_peft_config.total_step == 8
