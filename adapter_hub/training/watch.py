@@ -99,7 +99,7 @@ class Watch:
             return
         with without_adapter(self._model) as switched_off:
             texts = self._ask(progress)
-        if switched_off:
+        if switched_off and texts:
             known[asked] = texts
 
     def _ask(self, progress: Progress) -> list[str]:

@@ -10,6 +10,7 @@ import workshop
 
 from adapter_hub.training.run_options import RunOptions
 from adapter_hub.training.watch import on_a_line
+from adapter_hub.training.workbench import Workbench
 
 
 def watched(shop: Path, run_options: RunOptions, **how: Any) -> tuple[Any, list[str]]:
@@ -79,6 +80,19 @@ def test_a_model_that_cannot_generate_is_trained_all_the_same(
         "no sample answers: NotImplementedError: this one has no cache"
     ]
     assert result.samples == []
+
+
+def test_a_base_that_could_not_be_asked_is_asked_again(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next adapter on the bench has its answers, the base's with them."""
+    bench = Workbench()
+    with monkeypatch.context() as once:
+        once.setattr("adapter_hub.training.watch.answers", lambda *_: 1 / 0)
+        watched(shop, RunOptions(), bench=bench)
+    result, _ = watched(shop, RunOptions(), bench=bench)
+    assert all(sample["base"] and sample["adapter"] for sample in result.samples)
+    assert len(result.samples) == 2
 
 
 def test_each_look_is_said(shop: Path) -> None:
