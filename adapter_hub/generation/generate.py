@@ -14,7 +14,7 @@ from adapter_hub.loading.adapters import Opened, load, open_reference
 from adapter_hub.loading.memory import memory_shortage
 from adapter_hub.model import DType, Reference, parse_reference
 from adapter_hub.plugins import Catalog, load_catalog
-from adapter_hub.prompts.encode import Encoder, end_ids
+from adapter_hub.prompts.encode import Encoder, before_end, end_ids, pad_left
 from adapter_hub.prompts.rows import Chat, Instruction, RowError, Style
 from adapter_hub.registry.store import Registry
 
@@ -150,9 +150,7 @@ class Generator:
                 for prompt, ids in zip(prompts, encoded, strict=True)
             ]
         width = max(map(len, encoded))
-        pad = self._tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(each)) + each for each in encoded])
-        mask = torch.tensor([[0] * (width - len(each)) + [1] * len(each) for each in encoded])
+        ids, mask = map(torch.tensor, pad_left(encoded, self._tokenizer.pad_token_id))
         started = time.perf_counter()
         output = self._generate(ids, mask, [width], sampling)
         share = (time.perf_counter() - started) / len(prompts)
@@ -262,7 +260,6 @@ class Generator:
         seed: int | None,
     ) -> Generation:
         from adapter_hub.generation.stream import cut_at_stop, decode
-        from adapter_hub.prompts.encode import before_end
 
         kept = before_end(new, self._ends)
         text, stopped = cut_at_stop(decode(self._tokenizer, kept), sampling.stop)

@@ -6,7 +6,7 @@ model is asked in the very form in which it was taught.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -222,6 +222,14 @@ def end_ids(generation_config: Any, tokenizer: Any) -> list[int]:
     own = getattr(generation_config, "eos_token_id", None)
     listed = own if isinstance(own, list) else [own]
     return sorted({each for each in (*listed, tokenizer.eos_token_id) if each is not None})
+
+
+def pad_left(prompts: Sequence[list[int]], pad_id: int) -> tuple[list[list[int]], list[list[int]]]:
+    """Prompts as long as the longest, and the attention mask that tells their own tokens, 1, from pads."""
+    width = max(map(len, prompts))
+    ids = [[pad_id] * (width - len(each)) + each for each in prompts]
+    mask = [[0] * (width - len(each)) + [1] * len(each) for each in prompts]
+    return ids, mask
 
 
 def before_end(ids: list[int], ends: Collection[int]) -> list[int]:

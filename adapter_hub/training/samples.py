@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from adapter_hub.loading.bases import context_length
-from adapter_hub.prompts.encode import before_end, end_ids
+from adapter_hub.prompts.encode import before_end, end_ids, pad_left
 from adapter_hub.training.data import Examples, Sequence
 
 _MOST, _MORE = 96, 8
@@ -82,25 +82,17 @@ def _groups(model: Any, asked: list[Question]) -> list[list[Question]]:
     Virtual tokens would stand in front of the padding, which would part them from their prompt.
     """
     configs = getattr(model, "peft_config", {}).values()
-    groups = [asked[start : start + _AT_ONCE] for start in range(0, len(asked), _AT_ONCE)]
     context = context_length(model.config)
-    most = [
-        max(len(each.prompt) for each in group) + max(each.most for each in group)
-        for group in groups
-    ]
-    too_long = context is not None and max(most, default=0) > context
-    if too_long or any(each.is_prompt_learning for each in configs):
-        return [[each] for each in asked]
-    return groups
+    longest = max((len(each.prompt) for each in asked), default=0)
+    most = max((each.most for each in asked), default=0)
+    too_long = context is not None and longest + most > context
+    at_once = 1 if too_long or any(each.is_prompt_learning for each in configs) else _AT_ONCE
+    return [asked[start : start + at_once] for start in range(0, len(asked), at_once)]
 
 
 def _answer(model: Any, tokenizer: Any, group: list[Question]) -> list[str]:
-    """Answers to prompts padded on the left."""
-    width = max(len(each.prompt) for each in group)
-    pads = [width - len(each.prompt) for each in group]
     pad_id = tokenizer.pad_token_id
-    ids = [[pad_id] * pad + each.prompt for pad, each in zip(pads, group, strict=True)]
-    mask = [[0] * pad + [1] * (width - pad) for pad in pads]
+    ids, mask = pad_left([each.prompt for each in group], pad_id)
     ends = end_ids(model.generation_config, tokenizer)
     with torch.no_grad(), warnings.catch_warnings():
         # Virtual tokens shift them, and PEFT counts anew.
@@ -113,7 +105,7 @@ def _answer(model: Any, tokenizer: Any, group: list[Question]) -> list[str]:
             pad_token_id=pad_id,
             eos_token_id=ends or None,
         )
-    new = whole[:, width:].tolist()
+    new = whole[:, len(ids[0]) :].tolist()
     return [
         _text(before_end(own[: each.most], ends), tokenizer)
         for own, each in zip(new, group, strict=True)

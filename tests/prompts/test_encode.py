@@ -15,7 +15,7 @@ from tokenizers import models as tokenizer_models
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from adapter_hub.errors import UsageError
-from adapter_hub.prompts.encode import Encoder, before_end, check_prompt_path
+from adapter_hub.prompts.encode import Encoder, before_end, check_prompt_path, pad_left
 from adapter_hub.prompts.rows import Chat, Completion, Instruction, RowError, Style, Text
 from adapter_hub.testing import models as tiny
 
@@ -467,3 +467,10 @@ def test_ids_before_the_end() -> None:
     assert before_end([4, 5, 6, 5], {5, 6}) == [4]
     assert before_end([4, 5], {6}) == [4, 5]
     assert before_end([], {6}) == []
+
+
+def test_prompts_of_several_lengths_end_together() -> None:
+    assert pad_left([[4, 5, 6], [7], [8, 0]], 0) == (
+        [[4, 5, 6], [0, 0, 7], [0, 8, 0]],
+        [[1, 1, 1], [0, 0, 1], [0, 1, 1]],
+    )

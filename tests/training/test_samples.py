@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import torch
-from peft import PromptTuningConfig, get_peft_model
+from peft import PrefixTuningConfig, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from adapter_hub.training.data import _SCHEMA, Examples
@@ -77,15 +77,17 @@ def test_question_and_answer_fit_into_the_context(tokenizer: Any) -> None:
     assert asked.shown == tokenizer.decode(ids[:30])
 
 
-@pytest.mark.parametrize("virtual", [0, 3])
+@pytest.mark.parametrize("config", [None, PromptTuningConfig, PrefixTuningConfig])
 def test_answers_are_the_likeliest_tokens(
-    bases: dict[str, Path], tokenizer: Any, virtual: int
+    bases: dict[str, Path], tokenizer: Any, config: Any
 ) -> None:
     """Of prompts and answers of several lengths, each as if it were alone."""
     model = AutoModelForCausalLM.from_pretrained(bases["llama"])
-    if virtual:
-        config = PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=virtual)
-        model = get_peft_model(model, config)
+    if config:
+        torch.manual_seed(0)
+        model = get_peft_model(model, config(task_type="CAUSAL_LM", num_virtual_tokens=8))
+        with torch.no_grad():  # so that it matters where they stand
+            model.prompt_encoder.default.embedding.weight.normal_()
     model.train()
     asked = questions(examples(row(5, 3), row(4, 2, 40), row(12, 9, 60)), 3, tokenizer, 64)
     told = answers(model, tokenizer, asked)
