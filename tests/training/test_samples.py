@@ -77,12 +77,13 @@ def test_question_and_answer_fit_into_the_context(tokenizer: Any) -> None:
     assert asked.shown == tokenizer.decode(ids[:30])
 
 
+@pytest.mark.parametrize("base", ["llama", "gpt2"])
 @pytest.mark.parametrize("config", [None, PromptTuningConfig, PrefixTuningConfig])
 def test_answers_are_the_likeliest_tokens(
-    bases: dict[str, Path], tokenizer: Any, config: Any
+    bases: dict[str, Path], tokenizer: Any, config: Any, base: str
 ) -> None:
     """Of prompts and answers of several lengths, each as if it were alone."""
-    model = AutoModelForCausalLM.from_pretrained(bases["llama"])
+    model = AutoModelForCausalLM.from_pretrained(bases[base])
     if config:
         torch.manual_seed(0)
         model = get_peft_model(model, config(task_type="CAUSAL_LM", num_virtual_tokens=8))
