@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from adapter_hub.training.batches import Batch
 
 AT_ONCE = 1 << 20
-"""Logits. Of 49,152 tokens 20 rows: as many take 0.3 of the time of 240 at once on an EPYC."""
+"""Logits: of 49,152 tokens 21 rows. So it takes half of the time of all rows at once on an EPYC."""
 
 
 class LossHead:
